@@ -1,0 +1,47 @@
+// System calls that Swift's Glibc module hides (behind _GNU_SOURCE) or cannot
+// import (variadic, macros). Every function returns -1 and sets errno on error,
+// as the man page of the call it is named after says.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// copy_file_range(2), one call, from and to the files' own offsets.
+ssize_t plantdb_copy_file_range(int from, int to, size_t length);
+
+// FICLONE of ioctl_ficlone(2): share the extents of a whole file.
+int plantdb_clone_file(int from, int to);
+
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS.
+// ENOSYS before Linux 5.6 and under some sandboxes.
+int plantdb_open_beneath(int directory, const char *path, int flags, mode_t mode);
+
+// openat(2) with its mode argument, which Swift cannot pass.
+int plantdb_openat(int directory, const char *path, int flags, mode_t mode);
+
+// renameat2(2). `flags`: 0, PLANTDB_RENAME_NOREPLACE or PLANTDB_RENAME_EXCHANGE.
+#define PLANTDB_RENAME_NOREPLACE 1
+#define PLANTDB_RENAME_EXCHANGE 2
+int plantdb_renameat2(int from_directory, const char *from, int to_directory, const char *to,
+                      unsigned flags);
+
+// syncfs(2): flush the file system that holds `fd`, and report write-back errors.
+int plantdb_syncfs(int fd);
+
+// The f_type of fstatfs(2), or -1.
+int64_t plantdb_file_system_type(int fd);
+
+// One directory entry as plantdb_next_entry hands it out.
+typedef struct {
+    const char *name;      // valid until the next call on the same stream
+    size_t name_length;
+    uint8_t type;          // DT_REG and so on, DT_UNKNOWN where the file system does not say
+} plantdb_entry;
+
+// fdopendir(3) and readdir(3) without Swift's import of `struct dirent`, whose
+// name is a 256-element tuple. The stream owns `fd` and closes it.
+void *plantdb_open_stream(int fd);
+// 1: an entry; 0: the end; -1: error.
+int plantdb_next_entry(void *stream, plantdb_entry *entry);
+void plantdb_close_stream(void *stream);

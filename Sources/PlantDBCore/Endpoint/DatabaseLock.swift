@@ -1,0 +1,34 @@
+/// What is locked.
+public enum LockScope: Sendable, Hashable, CustomStringConvertible {
+    /// The whole database: upstream 0.14's lock, and ours.
+    case database
+    /// One scan: the lock of upstream 0.15 and later.
+    case scan(ScanID)
+
+    public var description: String {
+        switch self {
+        case .database: "the database"
+        case .scan(let scan): "scan \(scan)"
+        }
+    }
+}
+
+public enum LockMode: String, Sendable, Hashable, Codable {
+    /// For reading: others may read too.
+    case shared
+    /// For writing.
+    case exclusive
+}
+
+/// A lock that is held. Release it on every way out; a process that dies releases what the
+/// kernel holds for it, and leaves behind what `plantdb locks` can tell from a live lock.
+public protocol DatabaseLock: Sendable {
+    /// Idempotent. Runs to its end even in a cancelled task.
+    func release() async
+}
+
+/// The lock of a peer that has none.
+public struct NoLock: DatabaseLock {
+    public init() {}
+    public func release() async {}
+}

@@ -1,0 +1,108 @@
+/// A database that can be read, wherever it is.
+///
+/// Every call throws `DatabaseError` and nothing else. A missing answer is never an empty
+/// one: what could not be listed is an error or a ``SkippedEntry``. All calls may be made
+/// concurrently, and end early with ``DatabaseError/Code/cancelled`` when their task is.
+public protocol ScanSource: Sendable {
+    /// All scans. Throws when listing fails; an unreachable peer is never an empty one.
+    func listing() async throws(DatabaseError) -> DatabaseListing
+    /// What the peer holds of one scan; nil if it holds no such scan or container.
+    /// `detail` is a wish; the manifest says what the peer could prove.
+    func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest?
+    /// The selected entries in the peer's cheapest order; a fresh stream a call, so a retry
+    /// calls again. Throws ``DatabaseError/Code/sourceChanged`` where an entry is no longer
+    /// what its manifest says.
+    func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream
+    /// The fast path: descriptors to read. nil where the peer has none.
+    var fileSource: (any LocalFileSource)? { get }
+}
+
+/// A database that can be written.
+public protocol ScanTarget: Sendable {
+    /// Locks the scan and opens staging for it.
+    ///
+    /// - Parameter base: the revision that the plan was made against; nil: the scan must not
+    ///   exist.
+    /// - Throws: ``DatabaseError/Code/conflict`` if the target is no longer `base`,
+    ///   ``DatabaseError/Code/locked`` if somebody else holds the scan.
+    func beginTransaction(
+        on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
+    ) async throws(DatabaseError) -> any ScanTransaction
+    /// Removes a whole scan (or an empty container): it disappears at once, by one rename,
+    /// and is then deleted, or kept in the trash where `options` ask for it.
+    /// - Throws: as `beginTransaction`.
+    func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
+        async throws(DatabaseError)
+}
+
+/// One scan on its way into a target: staged, checked, then published.
+///
+/// Until ``commit()`` nothing of it is visible. A transaction that is neither committed nor
+/// aborted (the process died) leaves its staging, which the next run reclaims.
+public protocol ScanTransaction: Sendable {
+    /// Stages; returns what was durably written, with size and digest computed by the receiver.
+    /// - Throws: ``DatabaseError/Code/verificationFailed`` if the bytes are not as announced.
+    func receive(_ parts: ScanPartStream, meter: ByteMeter) async throws(DatabaseError) -> ScanManifest
+    /// Marks files for removal at commit, after everything else is published.
+    func remove(_ paths: [ScanPath]) async throws(DatabaseError)
+    /// Marks files and directories whose time and mode become those of `entries` at commit.
+    func setAttributes(_ entries: [FileEntry]) async throws(DatabaseError)
+    /// Publishes: a new scan by one rename; otherwise data, then metadata, then `files.json`,
+    /// removals last. Once begun it is not cancelled.
+    /// - Throws: ``DatabaseError/Code/conflict`` if somebody changed the scan meanwhile.
+    func commit() async throws(DatabaseError)
+    /// Drops what is staged and unlocks. Idempotent; a no-op after `commit`. Runs to its end
+    /// even in a cancelled task.
+    func abort() async
+    /// The fast path: staged files written through descriptors. nil where there is none.
+    var fileReceiver: (any LocalFileReceiver)? { get }
+}
+
+/// How a transaction publishes.
+public struct TransactionOptions: Sendable, Hashable {
+    public enum Durability: String, Sendable, Hashable, CaseIterable {
+        /// Nothing is flushed.
+        case never
+        /// What replaces something is on disk before it replaces it; new files are not
+        /// flushed one by one. After a power cut the same run finds and repairs what the
+        /// file system lost.
+        case auto
+        /// What is reported done is on disk: content, names and directories.
+        case always
+    }
+
+    public var durability: Durability
+    /// Where removed files and scans go instead of being deleted: the name of a directory in
+    /// the target's trash. nil: deleted.
+    public var trash: String?
+    /// Read back what was staged and compare it with what was sent.
+    public var verifiesContent: Bool
+
+    public init(durability: Durability = .auto, trash: String? = nil, verifiesContent: Bool = false) {
+        self.durability = durability
+        self.trash = trash
+        self.verifiesContent = verifiesContent
+    }
+}
+
+/// A database that can be a side of a synchronisation.
+public protocol DatabaseEndpoint: ScanSource, ScanTarget {
+    var location: DatabaseLocation { get }
+    /// Probed once when the endpoint is opened, then fixed.
+    var capabilities: EndpointCapabilities { get }
+    /// - Parameter wait: how long to wait for whoever holds it.
+    /// - Throws: ``DatabaseError/Code/locked``, naming host, process and age where the lock
+    ///   tells them.
+    func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
+        -> any DatabaseLock
+    /// Ends connections and removes what the endpoint kept for itself. Idempotent.
+    func close() async
+}
+
+extension ScanSource {
+    public var fileSource: (any LocalFileSource)? { nil }
+}
+
+extension ScanTransaction {
+    public var fileReceiver: (any LocalFileReceiver)? { nil }
+}

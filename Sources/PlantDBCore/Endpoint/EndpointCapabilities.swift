@@ -1,0 +1,46 @@
+/// What a peer can do, as data: probed once when the endpoint is opened, then fixed.
+public struct EndpointCapabilities: Sendable, Hashable {
+    public enum Reads: Sendable, Hashable {
+        /// Any selection of files.
+        case files
+        /// Only whole scans, as archives.
+        case wholeScan
+    }
+
+    public enum Writes: Sendable, Hashable {
+        case none
+        /// New scans only; what exists cannot be changed.
+        case newScans
+        /// Any file.
+        case files
+    }
+
+    public var reads: Reads
+    public var writes: Writes
+    /// Whether ``ManifestDetail/digests`` is answered.
+    public var provesDigests: Bool
+    /// The smallest difference of modification times that the peer keeps, in nanoseconds:
+    /// 1 for most local file systems, 1,000,000,000 for SFTP, 2,000,000,000 for FAT.
+    public var timePrecisionNanoseconds: Int64
+    /// How many scans the peer serves at a time with profit.
+    public var concurrentScans: Int
+
+    public init(
+        reads: Reads = .files, writes: Writes = .files, provesDigests: Bool = true,
+        timePrecisionNanoseconds: Int64 = 1, concurrentScans: Int = 1
+    ) {
+        self.reads = reads
+        self.writes = writes
+        self.provesDigests = provesDigests
+        self.timePrecisionNanoseconds = timePrecisionNanoseconds
+        self.concurrentScans = concurrentScans
+    }
+}
+
+/// How much a manifest is asked to say.
+public enum ManifestDetail: Sendable, Hashable {
+    /// Paths, sizes, times, modes: what a listing gives.
+    case listing
+    /// A digest for every file as well; costs a read of every byte that no cache vouches for.
+    case digests
+}

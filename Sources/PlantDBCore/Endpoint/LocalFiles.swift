@@ -1,0 +1,50 @@
+/// The fast path of a side whose files this process can open: the other side works on the
+/// descriptors, and no byte crosses an async stream (one element a packet costs a third of
+/// the throughput).
+///
+/// The descriptor calls block; make them on threads that may (never on the cooperative pool).
+public protocol LocalFileSource: Sendable {
+    func openFiles(of scan: ScanID) async throws(DatabaseError) -> any LocalScanFiles
+}
+
+/// The files of one scan, open for reading.
+public protocol LocalScanFiles: Sendable {
+    /// A descriptor for reading, which the caller closes. No symbolic link is followed, and
+    /// nothing outside the scan can be reached. Blocks.
+    ///
+    /// - Throws: ``DatabaseError/Code/sourceChanged`` if the file is no longer what `entry`
+    ///   says (kind, size, time).
+    func open(_ entry: FileEntry) throws(DatabaseError) -> CInt
+    /// Whether the open file is still what `entry` says; call it after the last read. Blocks.
+    /// - Throws: ``DatabaseError/Code/sourceChanged``.
+    func confirm(_ entry: FileEntry, descriptor: CInt) throws(DatabaseError)
+}
+
+/// Staging that is written through descriptors.
+public protocol LocalFileReceiver: Sendable {
+    /// Copies the selected entries straight from another local database, in the kernel.
+    ///
+    /// Goes on after a file that cannot be read, so that all of them can be named; the
+    /// outcome lists them.
+    func receive(_ selection: EntrySelection, from files: any LocalScanFiles, meter: ByteMeter)
+        async throws(DatabaseError) -> LocalCopyOutcome
+    /// A new staged file of the entry's size, open for writing at any offset; finish it with
+    /// ``finish(_:descriptor:digest:)``. Blocks.
+    func create(_ entry: FileEntry) throws(DatabaseError) -> CInt
+    /// Sets mode and time, checks the size, and closes the descriptor. Blocks.
+    /// - Throws: ``DatabaseError/Code/verificationFailed`` if the size is not the entry's.
+    func finish(_ entry: FileEntry, descriptor: CInt, digest: Digest?) throws(DatabaseError)
+}
+
+/// What became of a kernel copy.
+public struct LocalCopyOutcome: Sendable {
+    /// Staged, as the receiver sees it.
+    public var staged: ScanManifest
+    /// One error a file that could not be read or written.
+    public var failures: [DatabaseError]
+
+    public init(staged: ScanManifest, failures: [DatabaseError]) {
+        self.staged = staged
+        self.failures = failures
+    }
+}

@@ -1,0 +1,3 @@
+import ArgumentParser
+import GRDB
+@main struct P { static func main() {} }
