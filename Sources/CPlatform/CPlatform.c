@@ -4,19 +4,30 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+const int plantdb_o_path = O_PATH;
+const int plantdb_o_tmpfile = O_TMPFILE;
+
+int plantdb_link_descriptor(int fd, int directory, const char *name) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW);
+}
 
 ssize_t plantdb_copy_file_range(int from, int to, size_t length) {
     return copy_file_range(from, NULL, to, NULL, length, 0);
 }
 
-int plantdb_clone_file(int from, int to) { return ioctl(to, FICLONE, from); }
+int64_t plantdb_seek(int fd, int64_t offset, int hole) {
+    return lseek(fd, offset, hole ? SEEK_HOLE : SEEK_DATA);
+}
 
 int plantdb_open_beneath(int directory, const char *path, int flags, mode_t mode) {
     struct open_how how;
@@ -45,6 +56,12 @@ int plantdb_openat(int directory, const char *path, int flags, mode_t mode) {
 int plantdb_renameat2(int from_directory, const char *from, int to_directory, const char *to,
                       unsigned flags) {
     return (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, flags);
+}
+
+int plantdb_set_modified(int fd, int64_t seconds, int64_t nanoseconds) {
+    struct timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                                {.tv_sec = (time_t)seconds, .tv_nsec = (long)nanoseconds}};
+    return futimens(fd, times);
 }
 
 int plantdb_syncfs(int fd) { return syncfs(fd); }

@@ -5,11 +5,9 @@ import PlantDBCore
 public enum DatabaseRole: Sendable {
     /// It must exist.
     case source
-    /// It is created if there is nothing at its path, or an empty directory.
+    /// Where there is nothing, or an empty directory, a database is made when it is locked
+    /// for writing; until then it reads as one without scans.
     case target
-    /// As a target that nothing will be written to (a dry run): it is not created; a location
-    /// where there is nothing yet reads as an empty database.
-    case plannedTarget
 }
 
 /// An endpoint for a location as a user writes it: a path, or a URL.
@@ -17,7 +15,28 @@ public enum DatabaseRole: Sendable {
 /// - Throws: ``PlantDBCore/DatabaseError/Code/notADatabase`` and
 ///   ``PlantDBCore/DatabaseError/Code/notFound`` as `FSDBEndpoint.open`;
 ///   ``PlantDBCore/DatabaseError/Code/unsupported`` for a kind of location that this release
-///   does not have.
+///   does not have; ``PlantDBCore/DatabaseError/Code/invalidArgument`` for an empty one.
 public func openDatabase(_ location: String, as role: DatabaseRole) async throws(DatabaseError)
     -> any DatabaseEndpoint & LockInspecting
-{ fatalError() }
+{
+    guard !location.isEmpty else {
+        throw DatabaseError(.invalidArgument, "a location is empty; give the path of a database")
+    }
+    if let scheme = scheme(of: location) {
+        // The location may hold a password, so only its scheme is repeated.
+        throw DatabaseError(
+            .unsupported,
+            "\(scheme):// locations cannot be opened by this release, which knows local paths only")
+    }
+    return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
+}
+
+/// RFC 3986, section 3.1; nil for a path.
+private func scheme(of location: String) -> String? {
+    guard let separator = location.utf8.firstRange(of: "://".utf8) else { return nil }
+    let scheme = location[..<separator.lowerBound]
+    guard let first = scheme.first, first.isASCII, first.isLetter,
+        scheme.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) })
+    else { return nil }
+    return String(scheme)
+}

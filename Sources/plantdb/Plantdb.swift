@@ -1,3 +1,99 @@
 import ArgumentParser
-import GRDB
-@main struct P { static func main() {} }
+import Glibc
+import PlantDBCore
+import Synchronization
+
+/// The command: parses, runs, and ends with the status that `ExitStatus` lists.
+@main
+struct Plantdb: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plantdb",
+        abstract: "Moves databases of plant scans between places: whole, verified, and fast.",
+        discussion: """
+            A database is a folder with the marker file romidb and a folder for every scan. \
+            A scan that is new at the target appears there whole or not at all; what is stopped \
+            half way is finished by the same command.
+
+            EXAMPLES
+              Copy what is new or changed:       plantdb sync /data/greenhouse /backup/greenhouse
+              Look first, change nothing:        plantdb sync -n -i /data/greenhouse /backup/greenhouse
+              Are two databases equal?           plantdb diff /data/greenhouse /backup/greenhouse
+              What is in it?                     plantdb scans -l /data/greenhouse
+              Is it sound?                       plantdb check /data/greenhouse
+              Something to try all this on:      plantdb testdb /tmp/try all
+
+            \(ExitStatus.table)
+            """,
+        version: "plantdb \(Version.text)",
+        groupedSubcommands: [
+            CommandGroup(name: "Move and compare", subcommands: [SyncCommand.self, DiffCommand.self]),
+            CommandGroup(name: "Look", subcommands: [ScansCommand.self, CheckCommand.self]),
+            CommandGroup(name: "Make", subcommands: [InitCommand.self, TestDBCommand.self]),
+            CommandGroup(name: "Maintain", subcommands: [LocksCommand.self, CompletionCommand.self]),
+        ]
+    )
+
+    static func main() async {
+        // A reader of stdout that went away is an error of write(2), not the end of us.
+        signal(SIGPIPE, SIG_IGN)
+        let status = await status(of: Array(CommandLine.arguments.dropFirst()))
+        Glibc.exit(status.code)
+    }
+
+    private static func status(of arguments: [String]) async -> ExitStatus {
+        let command: any ParsableCommand
+        do {
+            command = try parseAsRoot(arguments)
+        } catch {
+            return say(error)
+        }
+        let work = Task {
+            var command = command
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        }
+        Running.shared.cancelOnSignal(work)
+        do {
+            try await work.value
+            return Running.shared.isBroken ? .brokenPipe : .inSync
+        } catch {
+            return Running.shared.isBroken ? .brokenPipe : say(error)
+        }
+    }
+
+    /// Says what ended the command where that is still to be said.
+    private static func say(_ error: any Error) -> ExitStatus {
+        switch error {
+        case let failure as CommandFailure:
+            Running.shared.console.error(ReportText.line(of: failure.error))
+            return failure.status.namingSignal
+        case let error as DatabaseError:
+            Running.shared.console.error(ReportText.line(of: error))
+            return ExitStatus(error).namingSignal
+        case let status as ExitStatus:
+            return status.namingSignal
+        case is CancellationError:
+            return ExitStatus.interrupted.namingSignal
+        default:
+            let text = fullMessage(for: error)
+            switch exitCode(for: error) {
+            case .success:
+                return Descriptor.writeAll(text + "\n", to: STDOUT_FILENO) ? .inSync : .brokenPipe
+            case .validationFailure:
+                Running.shared.console.error(text)
+                return .usage
+            case let code:
+                if !text.isEmpty { Running.shared.console.error(text) }
+                return ExitStatus(code: code.rawValue)
+            }
+        }
+    }
+}
+
+enum Version {
+    /// As the tag of the release.
+    static let text = "0.1.0"
+}

@@ -3,6 +3,7 @@
 // as the man page of the call it is named after says.
 #pragma once
 
+#include <mntent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -10,8 +11,9 @@
 // copy_file_range(2), one call, from and to the files' own offsets.
 ssize_t plantdb_copy_file_range(int from, int to, size_t length);
 
-// FICLONE of ioctl_ficlone(2): share the extents of a whole file.
-int plantdb_clone_file(int from, int to);
+// The offset of the next data (hole: 0) or hole (hole: 1) at or after `offset`, by
+// lseek(2); -1 with ENXIO past the end.
+int64_t plantdb_seek(int fd, int64_t offset, int hole);
 
 // openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS.
 // ENOSYS before Linux 5.6 and under some sandboxes.
@@ -20,11 +22,21 @@ int plantdb_open_beneath(int directory, const char *path, int flags, mode_t mode
 // openat(2) with its mode argument, which Swift cannot pass.
 int plantdb_openat(int directory, const char *path, int flags, mode_t mode);
 
+// O_PATH and O_TMPFILE of open(2), which <fcntl.h> shows only with _GNU_SOURCE.
+extern const int plantdb_o_path;
+extern const int plantdb_o_tmpfile;
+
+// linkat(2) of an open file without a name (O_TMPFILE), through /proc/self/fd.
+int plantdb_link_descriptor(int fd, int directory, const char *name);
+
 // renameat2(2). `flags`: 0, PLANTDB_RENAME_NOREPLACE or PLANTDB_RENAME_EXCHANGE.
 #define PLANTDB_RENAME_NOREPLACE 1
 #define PLANTDB_RENAME_EXCHANGE 2
 int plantdb_renameat2(int from_directory, const char *from, int to_directory, const char *to,
                       unsigned flags);
+
+// futimens(2) of the modification time alone (UTIME_OMIT for the access time).
+int plantdb_set_modified(int fd, int64_t seconds, int64_t nanoseconds);
 
 // syncfs(2): flush the file system that holds `fd`, and report write-back errors.
 int plantdb_syncfs(int fd);

@@ -9,8 +9,19 @@ public struct DatabaseLocation: Hashable, Sendable, CustomStringConvertible {
     /// inode), so that two spellings of one place are recognised.
     public let identity: String?
 
-    public init(description: String, identity: String? = nil) {
+    /// The identities of the places around it, up to the root.
+    public let enclosing: Set<String>
+
+    public init(description: String, identity: String? = nil, enclosing: Set<String> = []) {
         self.description = description.printable
         self.identity = identity
+        self.enclosing = enclosing
+    }
+
+    /// Whether the two are one place, or one lies in the other.
+    public func overlaps(_ other: DatabaseLocation) -> Bool {
+        guard let identity, let otherIdentity = other.identity else { return false }
+        return identity == otherIdentity || enclosing.contains(otherIdentity)
+            || other.enclosing.contains(identity)
     }
 }

@@ -95,12 +95,19 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
     ///   tells them.
     func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
         -> any DatabaseLock
+    /// Bytes that can still be written; nil where the peer does not say, or where writing may
+    /// cost less than its size (file systems that share extents).
+    func availableBytes() async throws(DatabaseError) -> Int64?
     /// Ends connections and removes what the endpoint kept for itself. Idempotent.
     func close() async
 }
 
 extension ScanSource {
     public var fileSource: (any LocalFileSource)? { nil }
+}
+
+extension DatabaseEndpoint {
+    public func availableBytes() async throws(DatabaseError) -> Int64? { nil }
 }
 
 extension ScanTransaction {

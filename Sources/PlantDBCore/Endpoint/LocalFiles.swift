@@ -38,13 +38,14 @@ public protocol LocalFileReceiver: Sendable {
 
 /// What became of a kernel copy.
 public struct LocalCopyOutcome: Sendable {
-    /// Staged, as the receiver sees it.
-    public var staged: ScanManifest
+    public var filesStaged: Int
+    public var bytesStaged: Int64
     /// One error a file that could not be read or written.
     public var failures: [DatabaseError]
 
-    public init(staged: ScanManifest, failures: [DatabaseError]) {
-        self.staged = staged
+    public init(filesStaged: Int, bytesStaged: Int64, failures: [DatabaseError]) {
+        self.filesStaged = filesStaged
+        self.bytesStaged = bytesStaged
         self.failures = failures
     }
 }

@@ -39,6 +39,8 @@ public struct SkippedEntry: Sendable, Hashable {
         case invalidName
         /// It could not be read or listed, so what lies in it is unknown.
         case unreadable
+        /// A directory that is no scan and whose name could not be one.
+        case notAScan
     }
 
     /// Relative to the scan, printable.

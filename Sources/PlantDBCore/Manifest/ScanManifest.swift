@@ -33,6 +33,12 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
         self = try builder.build()
     }
 
+    /// The scan and the skipped entries of another manifest, and no entries: what a plan
+    /// keeps of a scan that needs nothing.
+    public init(skippedOf other: ScanManifest) {
+        self.init(scan: other.scan, skipped: other.skipped, names: [], records: [], digests: [])
+    }
+
     private init(
         scan: ScanID, skipped: [SkippedEntry], names: [UInt8], records: [Record], digests: [UInt8]
     ) {

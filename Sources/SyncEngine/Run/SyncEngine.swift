@@ -1,4 +1,5 @@
 import PlantDBCore
+import Synchronization
 
 /// Moves scans from one endpoint to another: plans, stages, publishes, and tells.
 ///
@@ -8,14 +9,27 @@ public struct SyncEngine: Sendable {
     public let target: any DatabaseEndpoint
     public let options: SyncOptions
 
-    public init(source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions = SyncOptions()) {
+    public init(
+        source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions = SyncOptions()
+    ) {
         self.source = source
         self.target = target
         self.options = options
     }
 
+    private var planMaker: PlanMaker {
+        PlanMaker(source: source, target: target, options: options, now: WallClock.now)
+    }
+
     /// What a run would do now. Reads both sides, writes nothing, takes no lock.
-    public func plan() async throws(DatabaseError) -> SyncPlan { fatalError() }
+    ///
+    /// - Throws: `invalidArgument` if the two sides are one place or lie in one another;
+    ///   `emptySource`; `notFound` for scans that were asked for by name; what listing a side
+    ///   throws; `cancelled`. What fails for one scan is in the plan instead.
+    public func plan() async throws(DatabaseError) -> SyncPlan {
+        try refuseOverlap()
+        return try await planMaker.plan()
+    }
 
     /// Locks both sides, plans, and carries the plan out.
     ///
@@ -23,7 +37,104 @@ public struct SyncEngine: Sendable {
     /// seconds with a valid target: a scan at work is dropped, published scans stay.
     ///
     /// - Parameter onEvent: called in order, one call at a time; must not block for long.
-    public func run(runID: RunID, onEvent: @escaping @Sendable (SyncEvent) -> Void = { _ in }) async -> SyncReport {
-        fatalError()
+    public func run(
+        runID: RunID = .make(), onEvent: @escaping @Sendable (SyncEvent) -> Void = { _ in }
+    ) async -> SyncReport {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let sink = EventSink(onEvent)
+        var report = SyncReport(runID: runID)
+        do throws(DatabaseError) {
+            try await locked(sink) { () async throws(DatabaseError) in
+                let plan = try await planMaker.plan()
+                report.notices = plan.notices
+                sink.send(.planned(plan))
+                try guardDeletions(plan)
+                try await guardSpace(plan)
+                let run = PlanRun(
+                    plan: plan,
+                    transfer: ScanTransfer(source: source, target: target, options: options, runID: runID),
+                    planMaker: planMaker, sink: sink)
+                await run.execute(into: &report)
+            }
+        } catch { report.error = error }
+        report.seconds = (clock.now - start) / .seconds(1)
+        return report
     }
+
+    private func refuseOverlap() throws(DatabaseError) {
+        guard !source.location.overlaps(target.location) else {
+            throw DatabaseError(
+                .invalidArgument,
+                "source \(source.location) and target \(target.location) are the same place, or one lies in "
+                    + "the other; nothing was changed")
+        }
+    }
+
+    /// Runs `body` with both sides locked, and unlocks whatever happens. The source is looked
+    /// at before the target is touched.
+    private func locked(
+        _ sink: EventSink, _ body: () async throws(DatabaseError) -> Void
+    ) async throws(DatabaseError) {
+        try refuseOverlap()
+        _ = try await planMaker.selectedScans()
+        if options.lockWait > .zero { sink.send(.waiting("for the locks of both databases")) }
+        let sourceLock: any DatabaseLock =
+            options.locksSource
+            ? try await source.acquireLock(.database, mode: .shared, wait: options.lockWait) : NoLock()
+        let outcome: Result<Void, DatabaseError>
+        do throws(DatabaseError) {
+            let targetLock = try await target.acquireLock(.database, mode: .exclusive, wait: options.lockWait)
+            do throws(DatabaseError) {
+                try await body()
+                outcome = .success(())
+            } catch { outcome = .failure(error) }
+            await targetLock.release()
+        } catch {
+            await sourceLock.release()
+            throw error
+        }
+        await sourceLock.release()
+        try outcome.get()
+    }
+
+    private func guardDeletions(_ plan: SyncPlan) throws(DatabaseError) {
+        guard case .delete(let limit) = options.deletion, plan.filesToDelete > 0 else { return }
+        let allowed: Int
+        let text: String
+        switch limit {
+        case .files(let count): (allowed, text) = (count, "\(count) files")
+        case .percent(let percent):
+            allowed = Int(Double(plan.targetFileCount) * percent / 100)
+            text = "\(percent.formattedShort) % of the target's \(plan.targetFileCount) files"
+        }
+        guard plan.filesToDelete <= allowed else {
+            throw DatabaseError(
+                .deletionGuard,
+                "the run would delete \(plan.filesToDelete) files, and \(text) are allowed; nothing was changed. "
+                    + "Look at them with --dry-run --itemize, then raise --max-delete if it is right")
+        }
+    }
+
+    private func guardSpace(_ plan: SyncPlan) async throws(DatabaseError) {
+        guard let available = try await target.availableBytes(), plan.bytesToTransfer > available else { return }
+        throw DatabaseError(
+            .noSpace,
+            "the target \(target.location) has \(available) bytes free, and the run needs "
+                + "\(plan.bytesToTransfer); nothing was changed. Free some space, or choose fewer scans")
+    }
+}
+
+extension Double {
+    /// Without a fraction where there is none.
+    fileprivate var formattedShort: String { self == rounded() ? String(Int(self)) : String(self) }
+}
+
+/// Delivers events one at a time, from whatever task they come.
+final class EventSink: Sendable {
+    private let deliver: Mutex<@Sendable (SyncEvent) -> Void>
+
+    init(_ deliver: @escaping @Sendable (SyncEvent) -> Void) { self.deliver = Mutex(deliver) }
+
+    func send(_ event: SyncEvent) { deliver.withLock { $0(event) } }
 }

@@ -1,0 +1,60 @@
+# Targets for people; `make` alone lists them. Set-up happens by itself where it is needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+SWIFT ?= swift
+SOURCES := Sources Tests Package.swift
+# More arguments for the benchmark: make bench BENCH='--only large --rounds 3'
+BENCH ?=
+# More arguments for the tests: make test TEST='--filter SyncEngineTests'
+TEST ?=
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: release ## build, then watch scans move between two databases in a temporary folder
+	@Scripts/demo.sh
+
+.PHONY: test
+test: set-up-test lint ## the whole test suite, with lint
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --disable-xctest $(TEST)
+
+.PHONY: soak
+soak: set-up-test ## the fault and upstream tests at full depth (an hour or more)
+	$(SWIFT) build --build-tests
+	PLANTDB_SOAK=1 $(SWIFT) test --skip-build --disable-xctest --filter 'FaultTests|UpstreamTests' $(TEST)
+
+.PHONY: release
+release: set-up-build ## build .build/release/plantdb
+	$(SWIFT) build -c release --product plantdb
+
+.PHONY: bench
+bench: release set-up-bench ## time plantdb against cp, rsync, rclone and upstream (half an hour, 5 GB)
+	$(SWIFT) build -c release --product plantdb-bench
+	.build/release/plantdb-bench --output .build/bench/table.md $(BENCH)
+
+.PHONY: format
+format: set-up-build ## format the sources in place
+	$(SWIFT) format --in-place --recursive $(SOURCES)
+
+.PHONY: lint
+lint: set-up-build ## check the format of the sources; changes nothing
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
+
+.PHONY: clean
+clean: ## remove everything that was built or downloaded here
+	rm -rf .build
+
+.PHONY: set-up-build set-up-test set-up-bench
+set-up-build:
+	@Scripts/set-up.sh build
+set-up-test:
+	@Scripts/set-up.sh build test
+set-up-bench:
+	@Scripts/set-up.sh build bench

@@ -1,0 +1,32 @@
+import PlantDBCore
+
+/// A directory that is no scan, and what releases do about it.
+struct StrayDirectory {
+    /// In the database, or `container/name`.
+    let name: String
+    let reason: String
+
+    /// The one name that 0.16 and later tolerate.
+    static let toleratedName = "configs"
+
+    func report(to log: inout FindingLog) {
+        if name == Self.toleratedName {
+            log.add(
+                .note, .strayDirectory,
+                "it holds configurations and is no scan; 0.15 offers to delete it when it is opened on a "
+                    + "terminal")
+        } else if name.utf8.contains(UInt8(ascii: "/")) {
+            log.add(
+                .warning, .strayDirectory,
+                "it lies in a timelapse container and is not a scan (\(reason.printable)); move it out of the "
+                    + "database")
+        } else {
+            log.add(
+                .error, .strayDirectory,
+                "it is not a scan (\(reason.printable)): 0.16 and later refuse to open a database with such a "
+                    + "directory, and 0.15 offers to delete it when it is opened on a terminal; move it out "
+                    + "of the database")
+            log.refuse([.v0_16], "it is a directory that is not a scan (\(reason.printable))")
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import Glibc
+import PlantDBCore
+
+/// A failed system call: the number it left in `errno`, to be read at once.
+struct SystemError: Error {
+    let number: CInt
+
+    init(_ number: CInt = errno) { self.number = number }
+
+    /// As strerror(3) says it, thread-safe by copying at once.
+    var text: String { strerror(number).map { String(cString: $0) } ?? "error \(number)" }
+
+    /// The one table of errno values; the meanings are those of errno(3).
+    var code: DatabaseError.Code {
+        switch number {
+        case ENOENT: .notFound
+        case EEXIST: .alreadyExists
+        case EACCES, EPERM, EROFS: .permissionDenied
+        case ENOSPC, EDQUOT, EFBIG: .noSpace
+        case ENOTDIR, ELOOP, EXDEV: .conflict
+        case EINVAL, ENOSYS, EOPNOTSUPP: .unsupported
+        case ENAMETOOLONG, EILSEQ: .invalidName
+        case ETIMEDOUT, EHOSTDOWN, ENETUNREACH, ESTALE, ENOTCONN: .unreachable
+        default: .io
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    private var advice: String {
+        switch number {
+        case EROFS: "; it is mounted read-only"
+        case EACCES, EPERM: "; check owner and permissions"
+        case ENOSPC: "; free some space and run the same command again"
+        case EDQUOT: "; the quota is used up"
+        case EMFILE: "; raise the limit of open files (ulimit -n)"
+        case ELOOP, EXDEV: "; a symbolic link stands in the way, and none is followed inside a database"
+        case ENOTDIR: "; a file stands where a directory is needed"
+        default: ""
+        }
+    }
+
+    /// Runs system calls, and says what was tried where one fails.
+    static func mapping<Result>(
+        _ failure: (SystemError) -> DatabaseError, _ body: () throws(SystemError) -> Result
+    ) throws(DatabaseError) -> Result {
+        do throws(SystemError) { return try body() } catch { throw failure(error) }
+    }
+
+    /// - Parameter action: as in “cannot ‹action›”: `open photo.jpg`.
+    func error(_ action: String, scan: ScanID? = nil, path: String? = nil) -> DatabaseError {
+        DatabaseError(
+            code, "cannot \(action.printable)\(advice)", cause: text, scan: scan, path: path?.printable)
+    }
+}

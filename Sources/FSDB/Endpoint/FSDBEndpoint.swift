@@ -1,0 +1,326 @@
+import CPlatform
+import Glibc
+import NIOCore
+import PlantDBCore
+import Synchronization
+
+/// A database in a directory of this machine, as a side of a synchronisation.
+public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
+    public let location: DatabaseLocation
+    public let capabilities: EndpointCapabilities
+    let path: String
+    private let state: Mutex<State>
+
+    private struct State {
+        /// nil while the database does not exist yet (a target before its first lock).
+        var root: Directory?
+        var staging: StagingArea?
+        var digests: DigestCache?
+    }
+
+    /// The marker of a database: a regular file of this name in its root.
+    public static let marker = "romidb"
+
+    /// `$XDG_CACHE_HOME/plantdb/digests.sqlite`, in `~/.cache` if that is not set (XDG Base
+    /// Directory Specification); nil without a home.
+    public static var defaultDigestCacheFile: String? { DigestCache.defaultFile }
+
+    public enum Opening: Sendable {
+        /// The database must be there.
+        case existing
+        /// Where there is nothing, or an empty directory, a database will be made as soon as
+        /// it is locked for writing; until then it reads as one without scans.
+        case creating
+    }
+
+    /// - Parameter digestCacheFile: where digests are kept between runs; nil: nowhere.
+    /// - Throws: `notFound`; `notADatabase` for a directory without the marker.
+    public static func open(
+        path: String, _ opening: Opening, digestCacheFile: String? = FSDBEndpoint.defaultDigestCacheFile
+    ) async throws(DatabaseError) -> FSDBEndpoint {
+        try await BlockingThreads.run(while: "opening \(path)") { () throws(DatabaseError) in
+            try FSDBEndpoint(path: path, opening, digestCacheFile: digestCacheFile)
+        }
+    }
+
+    private init(path: String, _ opening: Opening, digestCacheFile: String?) throws(DatabaseError) {
+        self.path = path
+        var root: Directory?
+        do throws(DatabaseError) { root = try Directory.open(path: path) } catch {
+            guard error.code == .notFound else { throw error }
+            guard opening == .creating else {
+                throw DatabaseError(
+                    .notFound, "there is no database at \(path.printable): the directory does not exist; "
+                        + "check the path, or make an empty database with plantdb init")
+            }
+            // Its parent must be there: a mistyped path makes no tree of directories.
+            let parent = Self.parent(of: path)
+            do throws(DatabaseError) { _ = try Directory.open(path: parent) } catch {
+                throw DatabaseError(
+                    .notFound,
+                    "cannot make a database at \(path.printable): \(parent.printable) does not exist; "
+                        + "make it first, or check the path", cause: error.cause)
+            }
+        }
+        if let opened = root, try !Self.isDatabase(opened) {
+            guard opening == .creating, try opened.entries().isEmpty else {
+                throw Self.notADatabase(path, try opened.status(of: Self.marker))
+            }
+            try UnmountedDisk.refuse(opened, path: path)
+            root = nil
+        }
+        // Where it is, or where it will be made.
+        let exists = access(path, F_OK) == 0
+        let anchor = try Directory.open(path: exists ? path : Self.parent(of: path))
+        location = DatabaseLocation(
+            description: path, identity: exists ? try anchor.status().identity : nil,
+            enclosing: try Self.enclosing(anchor, includingItself: !exists))
+        capabilities = EndpointCapabilities(
+            timePrecisionNanoseconds: FileSystemKind(of: anchor.descriptor).timePrecisionNanoseconds,
+            concurrentScans: 2)
+        state = Mutex(
+            State(root: root, staging: nil, digests: digestCacheFile.map { DigestCache(file: $0) }))
+    }
+
+    private static func isDatabase(_ directory: Directory) throws(DatabaseError) -> Bool {
+        try directory.status(of: marker)?.kind == .file
+    }
+
+    private static func notADatabase(_ path: String, _ status: FileStatus?) -> DatabaseError {
+        let reason =
+            status == nil
+            ? "it has no marker file “\(marker)”" : "its marker “\(marker)” is not a regular file"
+        return DatabaseError(
+            .notADatabase,
+            "\(path.printable) is not a PlantDB database: \(reason); check the path and whether the disk is "
+                + "mounted (plantdb init makes an empty database in an empty or new directory)")
+    }
+
+    static func parent(of path: String) -> String {
+        var trimmed = Substring(path)
+        while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed = trimmed.dropLast() }
+        guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+        return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+    }
+
+    /// The identities of all directories around `directory`, by walking `..` up to the root.
+    private static func enclosing(_ directory: Directory, includingItself: Bool) throws(DatabaseError)
+        -> Set<String>
+    {
+        var result: Set<String> = []
+        do throws(SystemError) {
+            var status = try FileStatus.of(directory.descriptor)
+            if includingItself { result.insert(status.identity) }
+            var current = plantdb_openat(directory.descriptor, "..", plantdb_o_path | O_DIRECTORY, 0)
+            while current >= 0 {
+                defer { Glibc.close(current) }
+                let above = try FileStatus.of(current)
+                if above.isSameFile(as: status) { return result }
+                result.insert(above.identity)
+                status = above
+                let next = plantdb_openat(current, "..", plantdb_o_path | O_DIRECTORY, 0)
+                guard next >= 0 else { return result }
+                current = dup(next)
+                Glibc.close(next)
+            }
+        } catch { throw directory.failure(error, "look around", "..") }
+        return result
+    }
+
+    /// The root, of a database that exists.
+    func root() throws(DatabaseError) -> Directory {
+        guard let root = state.withLock({ $0.root }) else {
+            throw DatabaseError(.notFound, "there is no database at \(path.printable) yet")
+        }
+        return root
+    }
+
+    /// Makes the database of a target that does not exist yet.
+    private func createIfNeeded() throws(DatabaseError) {
+        if state.withLock({ $0.root }) != nil { return }
+        let made = mkdir(path, 0o777) == 0
+        if !made, errno != EEXIST { throw SystemError().error("make the directory \(path)") }
+        let root = try Directory.open(path: path)
+        Glibc.close(try root.open(Self.marker, flags: O_WRONLY | O_CREAT, mode: 0o666))
+        state.withLock { $0.root = root }
+    }
+
+    // MARK: Source
+
+    public func listing() async throws(DatabaseError) -> DatabaseListing {
+        guard let root = state.withLock({ $0.root }) else { return DatabaseListing(scans: []) }
+        return try await BlockingThreads.run(while: "listing \(path)") { () throws(DatabaseError) in
+            guard try Self.isDatabase(root) else { throw Self.notADatabase(self.path, nil) }
+            return try DatabaseListing.of(root)
+        }
+    }
+
+    public func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest? {
+        guard let root = state.withLock({ $0.root }) else { return nil }
+        let manifest = try await BlockingThreads.run(while: "listing scan \(scan)") {
+            () throws(DatabaseError) in try Self.manifest(of: scan, in: root)
+        }
+        guard let manifest, detail == .digests else { return manifest }
+        let cache = state.withLock { $0.digests }
+        return try await DigestReading(root: root, cache: cache).adding(to: manifest)
+    }
+
+    /// nil where there is no directory of that name.
+    static func manifest(of scan: ScanID, in root: Directory) throws(DatabaseError) -> ScanManifest? {
+        guard let directory = try root.directoryIfPresent(scan.rawValue) else { return nil }
+        var isContainer = false
+        if scan.container == nil {
+            isContainer = try directory.status(of: ScanPath.timelapseMarker.rawValue)?.kind == .file
+        }
+        return try ManifestWalk.manifest(of: scan, in: directory, descends: !isContainer)
+    }
+
+    public func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream {
+        let root = try root()
+        let files = try await BlockingThreads.run(while: "opening scan \(selection.scan)") {
+            () throws(DatabaseError) in try LocalScanDirectory(scan: selection.scan, root: root)
+        }
+        let reader = LocalPartReader(files: files, selection: selection)
+        return ScanPartStream { () async throws(DatabaseError) in try await reader.next() }
+    }
+
+    public var fileSource: (any LocalFileSource)? { self }
+
+    // MARK: Target
+
+    public func beginTransaction(
+        on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
+    ) async throws(DatabaseError) -> any ScanTransaction {
+        let area = try await stagingArea()
+        let root = try root()
+        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: .zero)
+        return try await LocalTransaction.begin(
+            on: scan, replacing: base, options: options, root: root, area: area, lock: lock)
+    }
+
+    public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
+        async throws(DatabaseError)
+    {
+        let area = try await stagingArea()
+        let root = try root()
+        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: .zero)
+        let outcome: Result<Void, DatabaseError>
+        do throws(DatabaseError) {
+            try await BlockingThreads.run(while: "removing scan \(scan)") { () throws(DatabaseError) in
+                try ScanRemoval(scan: scan, root: root, area: area).run(replacing: base, options: options)
+            }
+            outcome = .success(())
+        } catch { outcome = .failure(error) }
+        await BlockingThreads.runToTheEnd { lock.release() }
+        try outcome.get()
+    }
+
+    public func availableBytes() async throws(DatabaseError) -> Int64? {
+        let existing = state.withLock { $0.root }
+        return try await BlockingThreads.run(while: "asking for free space") { () throws(DatabaseError) in
+            let directory: Directory
+            if let existing { directory = existing } else {
+                directory = try Directory.open(path: Self.parent(of: self.path))
+            }
+            if FileSystemKind(of: directory.descriptor).sharesExtents { return nil }
+            var info = statvfs()
+            guard fstatvfs(directory.descriptor, &info) == 0 else {
+                throw directory.failure(SystemError(), "ask for the free space of", ".")
+            }
+            return Int64(clamping: UInt64(info.f_bavail) * UInt64(info.f_frsize))
+        }
+    }
+
+    /// Made at the first write.
+    private func stagingArea() async throws(DatabaseError) -> StagingArea {
+        try await BlockingThreads.run(while: "preparing \(path)") { () throws(DatabaseError) in
+            try self.createIfNeeded()
+            let root = try self.root()
+            if let area = self.state.withLock({ $0.staging }) { return area }
+            let made = try StagingArea(root: root)
+            return self.state.withLock { state in
+                if let area = state.staging { return area }
+                state.staging = made
+                return made
+            }
+        }
+    }
+
+    // MARK: Locks
+
+    public func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
+        -> any DatabaseLock
+    {
+        switch scope {
+        case .database:
+            if mode == .exclusive {
+                try await BlockingThreads.run(while: "making \(path)") { () throws(DatabaseError) in
+                    try self.createIfNeeded()
+                }
+            }
+            let root = try root()
+            let lock = try await BlockingThreads.waitForLock(
+                on: "the database \(location)", scan: nil, wait: wait
+            ) { () throws(DatabaseError) in try DatabaseLockFile.attempt(in: root, mode: mode) }
+            return LocalLock { lock.release() }
+        case .scan(let scan):
+            let lock = try await acquireScanLock(scan, mode: mode, wait: wait)
+            return LocalLock { lock.release() }
+        }
+    }
+
+    private func acquireScanLock(_ scan: ScanID, mode: LockMode, wait: Duration) async throws(DatabaseError)
+        -> ScanLockFile
+    {
+        let root = try root()
+        return try await BlockingThreads.waitForLock(
+            on: "scan \(scan) of \(location)", scan: scan, wait: wait
+        ) { () throws(DatabaseError) in try ScanLockFile.attempt(on: scan, in: root, mode: mode) }
+    }
+
+    public func heldLocks() async throws(DatabaseError) -> [HeldLock] {
+        let root = try root()
+        return try await BlockingThreads.run(while: "listing locks") { () throws(DatabaseError) in
+            try LockInspection.heldLocks(in: root)
+        }
+    }
+
+    public func breakLock(_ lock: HeldLock, force: Bool) async throws(DatabaseError) {
+        let root = try root()
+        try await BlockingThreads.run(while: "breaking a lock") { () throws(DatabaseError) in
+            try LockInspection.breakLock(lock, force: force, in: root)
+        }
+    }
+
+    public func close() async {
+        let staging = state.withLock { state in
+            defer { state.staging = nil }
+            return state.staging
+        }
+        await BlockingThreads.runToTheEnd { staging?.close() }
+    }
+}
+
+extension FSDBEndpoint: LocalFileSource {
+    public func openFiles(of scan: ScanID) async throws(DatabaseError) -> any LocalScanFiles {
+        let root = try root()
+        return try await BlockingThreads.run(while: "opening scan \(scan)") { () throws(DatabaseError) in
+            try LocalScanDirectory(scan: scan, root: root)
+        }
+    }
+}
+
+/// A lock that releases once, off the cooperative threads.
+private final class LocalLock: DatabaseLock {
+    private let releasing: Mutex<(@Sendable () -> Void)?>
+
+    init(_ release: @escaping @Sendable () -> Void) { releasing = Mutex(release) }
+
+    func release() async {
+        let once = releasing.withLock { stored in
+            defer { stored = nil }
+            return stored
+        }
+        if let once { await BlockingThreads.runToTheEnd(once) }
+    }
+}

@@ -1,0 +1,139 @@
+import CPlatform
+import Glibc
+import PlantDBCore
+
+/// The database-level lock: the file `lock` in the root, as upstream 0.14 has it.
+///
+/// Upstream's is empty and means by its existence that a process is connected; nothing tells
+/// whether that process lives, so it is always taken for live. Ours says who holds it and is
+/// held by flock(2): exclusive, or shared by several readers of a source. To upstream 0.14 a
+/// shared lock of ours looks like any other.
+final class DatabaseLockFile: Sendable {
+    static let name = "lock"
+
+    private let root: Directory
+    private let descriptor: CInt
+
+    private init(root: Directory, descriptor: CInt) {
+        self.root = root
+        self.descriptor = descriptor
+    }
+
+    /// One attempt; blocks for no longer than a few system calls.
+    static func attempt(in root: Directory, mode: LockMode) throws(DatabaseError) -> LockAttempt<DatabaseLockFile> {
+        if let created = try create(in: root, mode: mode) { return .acquired(created) }
+        let descriptor: CInt
+        do throws(SystemError) {
+            descriptor = try root.openRaw(name, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
+        } catch {
+            if error.number == ENOENT { return .raced }
+            throw root.failure(error, "open the lock", name)
+        }
+        var keepsDescriptor = false
+        defer { if !keepsDescriptor { close(descriptor) } }
+        do throws(SystemError) {
+            let status = try FileStatus.of(descriptor)
+            let content = try Descriptor.readAll(descriptor, expecting: Int(status.size), limit: 1 << 16)
+            guard let owner = LockOwner(parsing: content) else {
+                let age = max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9)
+                return .held(
+                    by: "another program (PlantDB 0.14 writes such a lock while it is connected), for "
+                        + ageText(age))
+            }
+            let holder = "\(owner.summary), for \(ageText(owner.ageSeconds))"
+            guard owner.isOfThisMachine, try Flock.tryLock(descriptor, mode) else {
+                return .held(by: "by " + holder)
+            }
+            guard try Flock.isNamed(descriptor, name, in: root.descriptor) else { return .raced }
+            if mode == .shared, owner.mode == .shared {
+                keepsDescriptor = true
+                return .acquired(DatabaseLockFile(root: root, descriptor: descriptor))
+            }
+            // The flock is free, so its owner is dead. Remove the file under an exclusive
+            // lock, then create our own.
+            guard try Flock.tryLock(descriptor, .exclusive) else { return .raced }
+            guard try Flock.isNamed(descriptor, name, in: root.descriptor) else { return .raced }
+            guard unlinkat(root.descriptor, name, 0) == 0 || errno == ENOENT else { throw SystemError() }
+            return .raced
+        } catch { throw root.failure(error, "take the lock", name) }
+    }
+
+    /// nil if the name is taken.
+    private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile? {
+        let content = LockOwner.current(mode: mode).encoded()
+        do throws(SystemError) {
+            // Without a name first, so that the file appears complete and locked.
+            var descriptor = plantdb_openat(root.descriptor, ".", O_RDWR | plantdb_o_tmpfile, 0o644)
+            let isUnnamed = descriptor >= 0
+            if !isUnnamed {
+                // NFS, FAT and others have no unnamed files.
+                guard [EOPNOTSUPP, EISDIR, ENOENT, EINVAL].contains(errno) else { throw SystemError() }
+                descriptor = plantdb_openat(root.descriptor, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
+                if descriptor < 0 {
+                    if errno == EEXIST { return nil }
+                    throw SystemError()
+                }
+            }
+            do throws(SystemError) {
+                _ = try Flock.tryLock(descriptor, mode)
+                try Descriptor.writeAll(descriptor, content)
+                if isUnnamed, plantdb_link_descriptor(descriptor, root.descriptor, name) != 0 {
+                    if errno == EEXIST {
+                        close(descriptor)
+                        return nil
+                    }
+                    throw SystemError()
+                }
+            } catch {
+                close(descriptor)
+                throw error
+            }
+            return DatabaseLockFile(root: root, descriptor: descriptor)
+        } catch {
+            throw root.failure(
+                error,
+                mode == .shared
+                    ? "lock (for a source that cannot be written use --no-source-lock)" : "lock", name)
+        }
+    }
+
+    /// Removes the file unless other readers share it. Called once.
+    func release() {
+        defer { close(descriptor) }
+        do throws(SystemError) {
+            // Gives up a shared lock if it fails, which is what we want anyway.
+            guard try Flock.tryLock(descriptor, .exclusive),
+                try Flock.isNamed(descriptor, Self.name, in: root.descriptor)
+            else { return }
+            unlinkat(root.descriptor, Self.name, 0)
+        } catch {
+            // The next run finds a file that nobody holds, and takes it over.
+        }
+    }
+
+    // MARK: Looking at it
+
+    static func inspect(in root: Directory) throws(DatabaseError) -> HeldLock? {
+        guard let status = try root.status(of: name) else { return nil }
+        let descriptor: CInt
+        do throws(SystemError) { descriptor = try root.openRaw(name, flags: O_RDONLY | O_NONBLOCK) } catch {
+            if error.number == ENOENT { return nil }
+            throw root.failure(error, "open the lock", name)
+        }
+        defer { close(descriptor) }
+        do throws(SystemError) {
+            let content = try Descriptor.readAll(descriptor, expecting: 0, limit: 1 << 16)
+            guard let owner = LockOwner(parsing: content) else {
+                return HeldLock(
+                    scope: .database, mode: .exclusive, state: .live,
+                    owner: "another program (PlantDB 0.14 writes such a lock while it is connected)",
+                    ageSeconds: max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9), path: name)
+            }
+            var isDead = false
+            if owner.isOfThisMachine { isDead = try Flock.tryLock(descriptor, .exclusive) }
+            return HeldLock(
+                scope: .database, mode: owner.mode, state: isDead ? .dead : .live, owner: owner.summary,
+                ageSeconds: owner.ageSeconds, path: name)
+        } catch { throw root.failure(error, "look at the lock", name) }
+    }
+}

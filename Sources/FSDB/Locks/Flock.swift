@@ -1,0 +1,38 @@
+import Glibc
+import PlantDBCore
+
+/// flock(2), never waiting.
+enum Flock {
+    /// - Returns: false if somebody holds it in a mode that excludes `mode`.
+    static func tryLock(_ descriptor: CInt, _ mode: LockMode) throws(SystemError) -> Bool {
+        let operation = (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
+        while flock(descriptor, operation) != 0 {
+            if errno == EWOULDBLOCK { return false }
+            if errno == EINTR { continue }
+            throw SystemError()
+        }
+        return true
+    }
+
+    /// Whether the open file is still the one of that name: whoever releases a lock unlinks
+    /// its file, so a lock may have been taken on a file that nobody else will ever find.
+    static func isNamed(_ descriptor: CInt, _ name: String, in directory: CInt) throws(SystemError) -> Bool {
+        var own = stat()
+        var named = stat()
+        guard fstat(descriptor, &own) == 0 else { throw SystemError() }
+        guard fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 else {
+            if errno == ENOENT { return false }
+            throw SystemError()
+        }
+        return own.st_dev == named.st_dev && own.st_ino == named.st_ino
+    }
+}
+
+/// What an attempt to lock came to.
+enum LockAttempt<Lock: Sendable>: Sendable {
+    case acquired(Lock)
+    /// Who holds it, as a sentence's end: “by plantdb-swift, process 7 of ada on lab1, for 3 min”.
+    case held(by: String)
+    /// The file vanished or was replaced on the way: try again at once.
+    case raced
+}

@@ -1,0 +1,67 @@
+import Glibc
+import PlantDBCore
+
+/// All locks of a database directory, to look at and to break.
+enum LockInspection {
+    static func heldLocks(in root: Directory) throws(DatabaseError) -> [HeldLock] {
+        var result: [HeldLock] = []
+        if let locks = try root.directoryIfPresent(ScanLockFile.directoryName) {
+            for entry in try locks.entries() {
+                guard let name = entry.text else { continue }
+                let path = ScanLockFile.directoryName + "/" + name
+                if name.hasSuffix(".lock") {
+                    result.append(try inspect(String(name.dropLast(5)), path: path, in: locks))
+                } else if name.hasSuffix(".info"),
+                    try locks.status(of: String(name.dropLast(5)) + ".lock") == nil
+                {
+                    result.append(
+                        HeldLock(
+                            scope: .database, mode: nil, state: .debris, owner: "a leftover of PlantDB",
+                            ageSeconds: nil, path: path))
+                }
+            }
+        }
+        if let lock = try DatabaseLockFile.inspect(in: root) { result.append(lock) }
+        return result
+    }
+
+    private static func inspect(_ name: String, path: String, in locks: Directory) throws(DatabaseError)
+        -> HeldLock
+    {
+        let info = ScanLockFile.info(of: name, in: locks)
+        var state = HeldLock.State.live
+        var mode = (info?["lock_type"]?.string).flatMap(LockMode.init(rawValue:))
+        do throws(SystemError) {
+            let descriptor = try locks.openRaw(name + ".lock", flags: O_RDONLY | O_NONBLOCK)
+            defer { close(descriptor) }
+            if try Flock.tryLock(descriptor, .exclusive) {
+                state = .dead
+            } else if mode == nil {
+                mode = try Flock.tryLock(descriptor, .shared) ? .shared : .exclusive
+            }
+        } catch {
+            if error.number != ENOENT { throw locks.failure(error, "look at the lock", name + ".lock") }
+            state = .dead
+        }
+        let scope: LockScope
+        do { scope = .scan(try ScanID(info?["resource_id"]?.string ?? name)) } catch { scope = .database }
+        return HeldLock(
+            scope: scope, mode: mode, state: state, owner: ScanLockFile.holderText(of: name, in: locks),
+            ageSeconds: (info?["timestamp"]?.double).map { max(0, LockOwner.now - $0) }, path: path)
+    }
+
+    static func breakLock(_ lock: HeldLock, force: Bool, in root: Directory) throws(DatabaseError) {
+        // As it is now, not as it was listed.
+        guard let current = try heldLocks(in: root).first(where: { $0.path == lock.path }) else { return }
+        if current.state == .live, !force {
+            throw DatabaseError(
+                .locked,
+                "\(lock.path) is held by \(current.owner); nothing proves that it is dead: make sure, "
+                    + "then use --force")
+        }
+        try root.remove(lock.path)
+        if lock.path.hasSuffix(".lock"), lock.path.hasPrefix(ScanLockFile.directoryName + "/") {
+            try root.remove(String(lock.path.dropLast(5)) + ".info")
+        }
+    }
+}

@@ -1,0 +1,241 @@
+import Glibc
+import PlantDBCore
+
+/// Makes a staged scan visible. Blocks.
+struct Publication: Sendable {
+    let scan: ScanID
+    /// nil: the scan must not exist.
+    let base: ScanRevision?
+    let root: Directory
+    let options: TransactionOptions
+
+    /// Above this many files one flush of the file system is cheaper than one a file.
+    private static let singleFlushes = 8
+
+    @discardableResult
+    func checkBase() throws(DatabaseError) -> ScanManifest? {
+        let current = try FSDBEndpoint.manifest(of: scan, in: root)
+        switch (base, current) {
+        case (nil, nil):
+            if let container = scan.container,
+                try root.status(of: container.rawValue + "/" + ScanPath.timelapseMarker.rawValue) == nil
+            {
+                throw DatabaseError(
+                    .conflict, "the timelapse container \(container) is not on the target", scan: scan)
+            }
+            if try root.status(of: scan.rawValue) != nil {
+                throw DatabaseError(.conflict, "a file has the name of scan \(scan)", scan: scan)
+            }
+            return nil
+        case (nil, .some):
+            throw DatabaseError(
+                .conflict, "scan \(scan) has appeared on the target meanwhile; run the same command again",
+                scan: scan)
+        case (.some, nil):
+            throw DatabaseError(
+                .conflict, "scan \(scan) has vanished from the target meanwhile; run the same command again",
+                scan: scan)
+        case (.some(let base), .some(let current)):
+            guard current.revision == base else {
+                throw DatabaseError(
+                    .conflict,
+                    "somebody changed scan \(scan) on the target meanwhile; run the same command again",
+                    scan: scan)
+            }
+            return current
+        }
+    }
+
+    func publish(
+        _ tree: StagedTree, named name: String, in area: StagingArea, removals: [ScanPath],
+        attributes: [FileEntry]
+    ) throws(DatabaseError) {
+        do throws(DatabaseError) {
+            guard let current = try checkBase() else {
+                try publishNew(tree, named: name, in: area)
+                return
+            }
+            try update(current, from: tree, area: area, removals: removals, attributes: attributes)
+        } catch { throw error.locating(scan: scan) }
+    }
+
+    // MARK: A new scan
+
+    private func publishNew(_ tree: StagedTree, named name: String, in area: StagingArea) throws(DatabaseError) {
+        try tree.finishDirectories()
+        if options.durability == .always { try tree.directory.flushFileSystem() }
+        do throws(DatabaseError) {
+            try area.directory.rename(name, to: root, scan.rawValue, replaces: false)
+        } catch {
+            guard error.code == .alreadyExists else { throw error }
+            throw DatabaseError(
+                .conflict, "scan \(scan) has appeared on the target meanwhile; run the same command again",
+                scan: scan)
+        }
+        if options.durability == .always {
+            try (scan.container.map { container throws(DatabaseError) in
+                try root.directory(container.rawValue)
+            } ?? root).flush()
+        }
+    }
+
+    // MARK: An update
+
+    private func update(
+        _ current: ScanManifest, from tree: StagedTree, area: StagingArea, removals: [ScanPath],
+        attributes: [FileEntry]
+    ) throws(DatabaseError) {
+        let staged = try ManifestWalk.manifest(of: scan, in: tree.directory, descends: true)
+        try flush(staged, replacing: current, in: tree.directory)
+        let target = try root.directory(scan.rawValue)
+        var parents = OpenParents(target: target, staging: tree.directory)
+
+        for entry in staged where entry.kind == .directory {
+            if try target.makeDirectory(entry.path.rawValue) { try target.setAttributes(entry) }
+        }
+        for phase in Phase.allCases {
+            for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
+                try parents.publish(entry.path)
+            }
+        }
+        for entry in attributes { try target.setAttributes(entry) }
+        try remove(removals, from: target, current: current, area: area)
+        if options.durability == .always {
+            try parents.touched.count > Self.singleFlushes ? target.flushFileSystem() : parents.flush()
+            try target.flush()
+        }
+    }
+
+    /// Readers see data before the metadata that describes it, and both before the index
+    /// that lists them.
+    private enum Phase: CaseIterable {
+        case data, metadata, index
+
+        init(of path: ScanPath) {
+            if path == .index {
+                self = .index
+            } else if path.isWithin(.metadata) {
+                self = .metadata
+            } else {
+                self = .data
+            }
+        }
+    }
+
+    private func flush(_ staged: ScanManifest, replacing current: ScanManifest, in tree: Directory)
+        throws(DatabaseError)
+    {
+        let files: [FileEntry]
+        switch options.durability {
+        case .never: return
+        case .auto: files = staged.filter { $0.kind == .file && current.position(of: $0.path) != nil }
+        case .always: files = staged.filter { $0.kind == .file }
+        }
+        if files.count > Self.singleFlushes {
+            try tree.flushFileSystem()
+            return
+        }
+        for entry in files {
+            let descriptor = try tree.open(entry.path.rawValue, flags: O_RDONLY)
+            defer { close(descriptor) }
+            guard fsync(descriptor) == 0 else { throw tree.failure(SystemError(), "flush", entry.path.rawValue) }
+        }
+    }
+
+    private func remove(
+        _ paths: [ScanPath], from target: Directory, current: ScanManifest, area: StagingArea
+    ) throws(DatabaseError) {
+        let trash: Directory?
+        if let name = options.trash, !paths.isEmpty {
+            let run = try area.trash(name, for: scan)
+            try run.makeDirectory(scan.rawValue)
+            trash = try run.directory(scan.rawValue)
+        } else {
+            trash = nil
+        }
+        for path in paths {
+            guard let entry = current.entry(at: path) else { continue }
+            if entry.kind == .directory {
+                try target.removeIfEmpty(path.rawValue)
+            } else if let trash {
+                if let parent = path.parent { try trash.makeDirectories(parent.rawValue) }
+                try target.rename(path.rawValue, to: trash, path.rawValue, replaces: true)
+            } else {
+                try target.remove(path.rawValue)
+            }
+        }
+    }
+}
+
+/// Renames staged files into place, with the directories of both sides kept open in between.
+private struct OpenParents {
+    let target: Directory
+    let staging: Directory
+    private var current: (path: ScanPath?, from: Directory, to: Directory)?
+    private(set) var touched: Set<String> = []
+
+    init(target: Directory, staging: Directory) {
+        self.target = target
+        self.staging = staging
+    }
+
+    mutating func publish(_ path: ScanPath) throws(DatabaseError) {
+        let parent = path.parent
+        if current == nil || current?.path != parent {
+            guard let parent else {
+                current = (nil, staging, target)
+                return try rename(path)
+            }
+            current = (parent, try staging.directory(parent.rawValue), try target.directory(parent.rawValue))
+            touched.insert(parent.rawValue)
+        }
+        try rename(path)
+    }
+
+    private func rename(_ path: ScanPath) throws(DatabaseError) {
+        guard let current else { return }
+        let name = String(path.name)
+        do throws(SystemError) {
+            try Directory.rename(
+                from: current.from.descriptor, name, to: current.to.descriptor, name, replaces: true)
+        } catch { throw target.failure(error, "publish", path.rawValue) }
+    }
+
+    func flush() throws(DatabaseError) {
+        for path in touched { try target.directory(path).flush() }
+    }
+}
+
+/// Takes a whole scan out of a database. Blocks.
+struct ScanRemoval: Sendable {
+    let scan: ScanID
+    let root: Directory
+    let area: StagingArea
+
+    func run(replacing base: ScanRevision, options: TransactionOptions) throws(DatabaseError) {
+        do throws(DatabaseError) {
+            let publication = Publication(scan: scan, base: base, root: root, options: options)
+            guard let current = try publication.checkBase() else { return }
+            if try root.status(of: scan.rawValue + "/" + ScanPath.timelapseMarker.rawValue) != nil {
+                try refuseMembers(of: current)
+            }
+            if let trash = options.trash {
+                let run = try area.trash(trash, for: scan)
+                try root.rename(scan.rawValue, to: run, scan.rawValue, replaces: false)
+            } else {
+                let (_, directory) = try area.makeDirectory()
+                try root.rename(scan.rawValue, to: directory, "removed", replaces: false)
+                try directory.removeTree("removed")
+            }
+            if options.durability == .always { try root.flush() }
+        } catch { throw error.locating(scan: scan) }
+    }
+
+    private func refuseMembers(of container: ScanManifest) throws(DatabaseError) {
+        let members = try root.directory(scan.rawValue).entries().filter { $0.kind == .directory }
+        guard members.isEmpty else {
+            throw DatabaseError(
+                .conflict, "the timelapse container \(scan) still holds \(members.count) directories", scan: scan)
+        }
+    }
+}

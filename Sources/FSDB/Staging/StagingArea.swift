@@ -1,0 +1,77 @@
+import Glibc
+import PlantDBCore
+import Synchronization
+
+/// Where a target keeps what is not published yet, and its trash: `.plantdb-sync` in its root.
+///
+/// `.plantdb-sync/staging/<random>` belongs to one open endpoint, which holds a flock(2) on it
+/// for as long as it lives; the next one removes what nobody holds. Two levels deep, because
+/// upstream 0.14 loads a hidden directory that looks like a scan.
+final class StagingArea: Sendable {
+    static let directoryName = ".plantdb-sync"
+
+    let root: Directory
+    /// Private (0700).
+    let directory: Directory
+    private let ownName: String
+
+    init(root: Directory) throws(DatabaseError) {
+        self.root = root
+        try root.makeDirectory(Self.directoryName, mode: 0o700)
+        let staging = Self.directoryName + "/staging"
+        try root.makeDirectory(staging, mode: 0o700)
+        let parent = try root.directory(staging)
+        try Self.reclaim(in: parent)
+        ownName = randomName()
+        try parent.makeDirectory(ownName, mode: 0o700)
+        directory = try parent.directory(ownName)
+        do throws(SystemError) { _ = try Flock.tryLock(directory.descriptor, .exclusive) } catch {
+            // NFS cannot lock a directory. The database's lock keeps others from reclaiming it.
+            guard [EBADF, EOPNOTSUPP, ENOLCK, EINVAL].contains(error.number) else {
+                throw directory.failure(error, "lock", ".")
+            }
+        }
+    }
+
+    /// Removes the staging of runs that died.
+    private static func reclaim(in parent: Directory) throws(DatabaseError) {
+        for entry in try parent.entries() {
+            guard let name = entry.text, let abandoned = try parent.directoryIfPresent(name) else { continue }
+            do throws(SystemError) {
+                guard try Flock.tryLock(abandoned.descriptor, .exclusive) else { continue }
+            } catch {
+                // Whether its owner lives cannot be told here; leave it.
+                continue
+            }
+            // Its owner may be between making and locking it; by its age we tell.
+            try parent.removeTree(name)
+        }
+    }
+
+    /// A new private directory in it.
+    func makeDirectory() throws(DatabaseError) -> (name: String, directory: Directory) {
+        let name = randomName()
+        try directory.makeDirectory(name, mode: 0o700)
+        return (name, try directory.directory(name))
+    }
+
+    /// The directory in the trash for one run, made if needed: names there are kept, not replaced.
+    func trash(_ name: String, for scan: ScanID) throws(DatabaseError) -> Directory {
+        let path = Self.directoryName + "/trash/" + name
+        try root.makeDirectories(path, mode: 0o700)
+        if let container = scan.container { try root.makeDirectories(path + "/" + container.rawValue) }
+        return try root.directory(path)
+    }
+
+    /// Removes what is its own, and the whole area if nothing else is in it.
+    func close() {
+        do throws(DatabaseError) {
+            let staging = Self.directoryName + "/staging"
+            try root.removeTree(staging + "/" + ownName)
+            try root.removeIfEmpty(staging)
+            try root.removeIfEmpty(Self.directoryName)
+        } catch {
+            // Left for the next run, which reclaims it.
+        }
+    }
+}

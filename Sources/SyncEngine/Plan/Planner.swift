@@ -1,0 +1,241 @@
+import PlantDBCore
+
+/// Decides what becomes of every entry of one scan: a pure function of two manifests and the
+/// options. Reads no file and writes nothing. O(n), one pass over both manifests.
+public struct Planner: Sendable {
+    public let options: SyncOptions
+    /// The smallest difference of times that both sides keep, in nanoseconds.
+    public let timePrecisionNanoseconds: Int64
+    public let targetWrites: EndpointCapabilities.Writes
+
+    public init(options: SyncOptions, source: EndpointCapabilities, target: EndpointCapabilities) {
+        self.options = options
+        timePrecisionNanoseconds = max(source.timePrecisionNanoseconds, target.timePrecisionNanoseconds)
+        targetWrites = target.writes
+    }
+
+    /// The indexes of both sides, which count only where some filesets are selected.
+    public struct Indexes: Sendable {
+        public var source: FileIndex?
+        public var target: FileIndex?
+
+        public init(source: FileIndex? = nil, target: FileIndex? = nil) {
+            self.source = source
+            self.target = target
+        }
+    }
+
+    /// - Parameter target: nil if the target does not have the scan.
+    /// - Throws: ``DatabaseError/Code/unsupported`` if digests are to be compared and a side
+    ///   proves none: never a silent comparison of sizes.
+    public func plan(source: ScanManifest, target: ScanManifest?, indexes: Indexes = Indexes())
+        throws(DatabaseError) -> ScanPlan
+    {
+        var draft = Draft()
+        try compare(source, with: target, into: &draft)
+        let index = mergeIndex(indexes, source: source, target: target, into: &draft)
+        let deletions = deletions(of: draft.targetOnly, source: source, kindConflicts: draft.kindConflicts)
+        let needsManifest = target == nil || !draft.items.isEmpty
+        return ScanPlan(
+            scan: source.scan, base: target?.revisionIfPlanned(draft.items, deletions),
+            source: needsManifest ? source : source.withoutEntries(),
+            items: draft.items, deletions: deletions, mergedIndex: index, unchangedCount: draft.unchanged,
+            skipped: source.skipped, isComplete: source.isComplete)
+    }
+
+    private struct Draft {
+        var items: [ScanPlan.PlanItem] = []
+        var targetOnly: [FileEntry] = []
+        var kindConflicts: [ScanPath] = []
+        var unchanged = 0
+    }
+
+    /// One pass over both manifests, which are in the same order.
+    private func compare(_ source: ScanManifest, with target: ScanManifest?, into draft: inout Draft)
+        throws(DatabaseError)
+    {
+        var targetIndex = 0
+        let targetCount = target?.count ?? 0
+        for position in source.indices {
+            if let target {
+                while targetIndex < targetCount,
+                    target.comparePath(at: targetIndex, with: source, at: position) < 0
+                {
+                    noteTargetOnly(target[targetIndex], &draft)
+                    targetIndex += 1
+                }
+            }
+            let entry = source[position]
+            var counterpart: FileEntry?
+            if let target, targetIndex < targetCount,
+                target.comparePath(at: targetIndex, with: source, at: position) == 0
+            {
+                counterpart = target[targetIndex]
+                targetIndex += 1
+            }
+            guard isSelected(entry) else { continue }
+            if let action = try action(for: entry, counterpart) {
+                draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
+                if action == .keepKindDiffers { draft.kindConflicts.append(entry.path) }
+            } else if entry.kind == .file {
+                draft.unchanged += 1
+            }
+        }
+        while let target, targetIndex < targetCount {
+            noteTargetOnly(target[targetIndex], &draft)
+            targetIndex += 1
+        }
+    }
+
+    private func noteTargetOnly(_ entry: FileEntry, _ draft: inout Draft) {
+        if options.deletion != .never, isSelected(entry) { draft.targetOnly.append(entry) }
+    }
+
+    // MARK: One entry
+
+    /// nil: equal, nothing to say.
+    private func action(for source: FileEntry, _ target: FileEntry?) throws(DatabaseError) -> PlanAction? {
+        guard let target else { return source.kind == .file ? .createFile : .createDirectory }
+        guard source.kind == target.kind else { return .keepKindDiffers }
+        if source.kind == .directory { return nil }
+        guard let difference = try difference(source, target) else {
+            return needsAttributes(source, target) ? .updateAttributes : nil
+        }
+        switch options.existing {
+        case .keepAll: return .keepByOption
+        case .keepNewer where isNewer(target, than: source): return .keepByOption
+        case .keepNewer, .replaceChanged: break
+        }
+        return difference.isWork && targetWrites != .files ? .keepUnsupported : difference
+    }
+
+    private func difference(_ source: FileEntry, _ target: FileEntry) throws(DatabaseError) -> PlanAction? {
+        if source.size != target.size { return .replaceSizeDiffers }
+        switch options.comparison {
+        case .sizeOnly:
+            return nil
+        case .checksum:
+            guard let ours = source.digest, let theirs = target.digest else {
+                throw DatabaseError(
+                    .unsupported,
+                    "\(source.path) cannot be compared by checksum: the "
+                        + (source.digest == nil ? "source" : "target") + " proves no digest; "
+                        + "run without --checksum", path: source.path.rawValue)
+            }
+            return ours == theirs ? nil : .replaceContentDiffers
+        case .sizeAndTime:
+            if let ours = source.modified, let theirs = target.modified {
+                if areEqual(ours, theirs) { return nil }
+                return ours > theirs ? .replaceSourceNewer : .keepTargetNewer
+            }
+            if let ours = source.digest, let theirs = target.digest {
+                return ours == theirs ? nil : .replaceContentDiffers
+            }
+            return .replaceUnproven
+        }
+    }
+
+    /// At the coarser precision of the two sides. A target time of whole seconds counts as
+    /// one second's precision: some file systems keep no more and do not say so.
+    private func areEqual(_ source: ModificationTime, _ target: ModificationTime) -> Bool {
+        let distance = source.distance(to: target)
+        if distance <= options.modifyWindowNanoseconds || distance < timePrecisionNanoseconds { return true }
+        return target.subsecondNanoseconds == 0 && source.seconds == target.seconds
+    }
+
+    private func isNewer(_ entry: FileEntry, than other: FileEntry) -> Bool {
+        guard let own = entry.modified, let theirs = other.modified else { return false }
+        return own > theirs && !areEqual(own, theirs)
+    }
+
+    private func needsAttributes(_ source: FileEntry, _ target: FileEntry) -> Bool {
+        guard targetWrites == .files, options.existing == .replaceChanged else { return false }
+        if let ours = source.mode, let theirs = target.mode, ours != theirs { return true }
+        guard options.comparison == .checksum, let ours = source.modified, let theirs = target.modified
+        else { return false }
+        return !areEqual(ours, theirs)
+    }
+
+    // MARK: Filesets
+
+    private func isSelected(_ entry: FileEntry) -> Bool {
+        guard options.selection.selectsFilesets, let fileset = Self.fileset(of: entry) else { return true }
+        return options.selection.includes(fileset: fileset)
+    }
+
+    /// The fileset that an entry belongs to; nil for the scan's own files: its index, its
+    /// metadata, and what lies at its top.
+    static func fileset(of entry: FileEntry) -> String? {
+        let components = entry.path.components
+        guard components.count > 1 || entry.kind == .directory, components[0] != "metadata" else {
+            guard components[0] == "metadata", components.count > 1 else { return nil }
+            if components.count > 2 || entry.kind == .directory { return String(components[1]) }
+            guard components[1] != "metadata.json", components[1].hasSuffix(".json") else { return nil }
+            return String(components[1].dropLast(5))
+        }
+        return String(components[0])
+    }
+
+    /// Where some filesets are selected, the target's index holds those and what it held
+    /// before; where that is the source's index, it is carried as it is.
+    private func mergeIndex(
+        _ indexes: Indexes, source: ScanManifest, target: ScanManifest?, into draft: inout Draft
+    ) -> [UInt8]? {
+        guard options.selection.selectsFilesets, let sourceIndex = indexes.source,
+            let position = source.position(of: .index)
+        else { return nil }
+        let merged = (indexes.target ?? FileIndex()).merging(
+            filesets: { options.selection.includes(fileset: $0) }, from: sourceIndex)
+        if merged == sourceIndex { return nil }
+        let itemIndex = draft.items.firstIndex { $0.position == position }
+        if let targetIndex = indexes.target, targetIndex == merged {
+            // Already so: whatever the two files look like.
+            if let itemIndex {
+                draft.items.remove(at: itemIndex)
+                draft.unchanged += 1
+            }
+            return nil
+        }
+        let action: PlanAction = indexes.target == nil ? .createFile : .replaceContentDiffers
+        let item = ScanPlan.PlanItem(position: Int32(position), action: action)
+        if let itemIndex {
+            draft.items[itemIndex] = item
+        } else {
+            draft.unchanged -= 1
+            let place = draft.items.firstIndex { $0.position > position } ?? draft.items.endIndex
+            draft.items.insert(item, at: place)
+        }
+        return merged.encoded()
+    }
+
+    // MARK: Deletion
+
+    /// Deepest first. Nothing goes where the source is known in part only, and nothing that
+    /// the source has in a form that is not carried.
+    private func deletions(of targetOnly: [FileEntry], source: ScanManifest, kindConflicts: [ScanPath])
+        -> [ScanPlan.Deletion]
+    {
+        guard options.deletion != .never, targetWrites == .files, source.isComplete else { return [] }
+        var protected = kindConflicts
+        for skipped in source.skipped {
+            // A path that is no valid one hides content, and was dealt with above.
+            do throws(DatabaseError) { protected.append(try ScanPath(skipped.path)) } catch { return [] }
+        }
+        return targetOnly.reversed()
+            .filter { entry in !protected.contains { entry.path.isWithin($0) } }
+            .map { ScanPlan.Deletion(path: $0.path, kind: $0.kind, size: $0.size) }
+    }
+}
+
+extension ScanManifest {
+    /// The same scan and skipped entries, without the memory of its entries.
+    fileprivate func withoutEntries() -> ScanManifest { ScanManifest(skippedOf: self) }
+
+    /// The revision to check against; computed only if there is something to publish, but
+    /// never nil: nil means a new scan.
+    fileprivate func revisionIfPlanned(_ items: [ScanPlan.PlanItem], _ deletions: [ScanPlan.Deletion])
+        -> ScanRevision
+    {
+        deletions.isEmpty && !items.contains { $0.action.isWork } ? ScanRevision(rawValue: "unchanged") : revision
+    }
+}

@@ -1,0 +1,272 @@
+import PlantDBCore
+
+/// Reads both sides and plans every scan, a few at a time.
+struct PlanMaker: Sendable {
+    let source: any DatabaseEndpoint
+    let target: any DatabaseEndpoint
+    let options: SyncOptions
+    /// For `--min-age`.
+    let now: ModificationTime
+
+    /// Manifests that are read at a time: enough to hide the latency of either side.
+    private static let width = 4
+
+    /// What the source has of what was asked for. Cheap: one listing.
+    ///
+    /// - Throws: `emptySource`; `notFound` for names that are not there; what listing throws.
+    func selectedScans() async throws(DatabaseError) -> (listing: DatabaseListing, scans: [ScanSummary]) {
+        let listing = try await source.listing()
+        let selected = try ScanSelector(options.selection.scans).select(from: listing, of: source.location)
+        if listing.scans.allSatisfy({ $0.isStray }), !options.allowsEmptySource {
+            throw DatabaseError(
+                .emptySource,
+                "the source \(source.location) has no scans: is its disk mounted? Nothing was changed; "
+                    + "if it is meant to be empty use --allow-empty-source")
+        }
+        return (listing, selected)
+    }
+
+    func plan() async throws(DatabaseError) -> SyncPlan {
+        let (listing, selected) = try await selectedScans()
+        let targetListing = try await target.listing()
+        var plan = SyncPlan(scans: [], removedScans: [], failures: [], notices: [], targetFileCount: 0)
+        for skipped in listing.skipped { plan.note(skipped) }
+        for summary in listing.scans {
+            guard case .stray(let reason) = summary.kind else { continue }
+            plan.notices.append(
+                SyncNotice(
+                    kind: .stray, scan: summary.scan.rawValue,
+                    message: "\(summary.scan) is not carried: \(reason)"))
+        }
+        for outcome in try await forEach(selected.map(\.scan), planScan) {
+            switch outcome {
+            case .success(let planned):
+                plan.targetFileCount += planned.targetFileCount
+                plan.notices += planned.notices
+                if let scan = planned.plan { plan.scans.append(scan) }
+            case .failure(let failure): plan.failures.append(failure)
+            }
+        }
+        try await planRemovals(from: targetListing, source: listing, into: &plan)
+        return plan
+    }
+
+    // MARK: One scan
+
+    struct PlannedScan: Sendable {
+        /// nil: not selected after all.
+        var plan: ScanPlan?
+        var notices: [SyncNotice] = []
+        var targetFileCount = 0
+    }
+
+    func planScan(_ scan: ScanID) async throws(DatabaseError) -> PlannedScan {
+        let detail: ManifestDetail = options.comparison == .checksum ? .digests : .listing
+        guard let ours = try await source.manifest(of: scan, detail: .listing) else {
+            throw DatabaseError(.sourceChanged, "scan \(scan) vanished from the source", scan: scan)
+        }
+        if let notice = try await reasonToLeaveOut(ours) { return PlannedScan(notices: [notice]) }
+        var theirs = try await target.manifest(of: scan, detail: .listing)
+        var compared = ours
+        if detail == .digests, theirs != nil {
+            guard source.capabilities.provesDigests, target.capabilities.provesDigests else {
+                let side = source.capabilities.provesDigests ? target.location : source.location
+                throw DatabaseError(
+                    .unsupported, "\(side) proves no digests, so --checksum cannot be answered; run without it",
+                    scan: scan)
+            }
+            async let left = source.manifest(of: scan, detail: .digests)
+            async let right = target.manifest(of: scan, detail: .digests)
+            do {
+                compared = try await left ?? ours
+                theirs = try await right
+            } catch { throw .wrapping(error, while: "reading digests of scan \(scan)") }
+        }
+        var notices: [SyncNotice] = []
+        var indexes = Planner.Indexes()
+        if options.selection.selectsFilesets {
+            indexes.source = try await index(of: compared, at: source)
+            if let theirs { indexes.target = try await index(of: theirs, at: target) }
+        }
+        let planner = Planner(options: options, source: source.capabilities, target: target.capabilities)
+        let plan: ScanPlan
+        do throws(DatabaseError) {
+            plan = try planner.plan(source: compared, target: theirs, indexes: indexes)
+        } catch { throw error.locating(scan: scan) }
+        if plan.items.contains(where: { $0.action.transfersContent && plan.entry(of: $0).path == .index }) {
+            let listed = try await index(of: compared, at: source)
+            if let listed { notices += absentFiles(of: listed, in: compared) }
+        }
+        return PlannedScan(plan: plan, notices: notices, targetFileCount: theirs?.fileCount ?? 0)
+    }
+
+    /// - Throws: ``DatabaseError/Code/invalidData``: a database with such an index cannot be
+    ///   opened by some releases, so it is not published.
+    private func index(of manifest: ScanManifest, at side: any ScanSource) async throws(DatabaseError)
+        -> FileIndex?
+    {
+        guard let bytes = try await side.contents(of: .index, in: manifest) else { return nil }
+        do throws(DatabaseError) { return try FileIndex(parsing: bytes) } catch {
+            throw DatabaseError(
+                .invalidData,
+                "files.json of scan \(manifest.scan) is not a valid index, and would keep PlantDB from opening "
+                    + "the target: repair it at the source (plantdb check)", cause: error.description,
+                scan: manifest.scan, path: ScanPath.index.rawValue)
+        }
+    }
+
+    private func absentFiles(of index: FileIndex, in manifest: ScanManifest) -> [SyncNotice] {
+        var absent: [String] = []
+        for fileset in index.filesets where options.selection.includes(fileset: fileset.id) {
+            for file in fileset.files {
+                let path = fileset.id + "/" + file.file
+                do throws(DatabaseError) {
+                    if manifest.position(of: try ScanPath(path)) == nil { absent.append(path) }
+                } catch { absent.append(path.printable) }
+            }
+        }
+        guard let first = absent.first else { return [] }
+        let more = absent.count > 1 ? " and \(absent.count - 1) more" : ""
+        return [
+            SyncNotice(
+                kind: .listedButAbsent, scan: manifest.scan.rawValue,
+                message: "scan \(manifest.scan): files.json lists \(first)\(more), which the source does not have")
+        ]
+    }
+
+    /// `--min-age` and `--where`.
+    private func reasonToLeaveOut(_ manifest: ScanManifest) async throws(DatabaseError) -> SyncNotice? {
+        let scan = manifest.scan
+        if let age = options.selection.minimumAge {
+            let limit = Int64(age / .nanoseconds(1))
+            let newest = manifest.lazy.compactMap(\.modified).max()
+            if let newest, newest.nanoseconds > now.nanoseconds - limit {
+                return SyncNotice(
+                    kind: .notSelected, scan: scan.rawValue,
+                    message: "scan \(scan) is left alone: it changed less than the minimum age ago")
+            }
+        }
+        guard !options.selection.metadata.isEmpty else { return nil }
+        var metadata: JSONValue = .object(JSONObject())
+        if let bytes = try await source.contents(of: .scanMetadata, in: manifest) {
+            do throws(DatabaseError) { metadata = try JSONValue(parsing: bytes) } catch {
+                throw error.locating(scan: scan, path: ScanPath.scanMetadata.rawValue)
+            }
+        }
+        let failing = options.selection.metadata.first {
+            metadata.metadataValue(atDottedKey: $0.key) != $0.value
+        }
+        guard let failing else { return nil }
+        return SyncNotice(
+            kind: .notSelected, scan: scan.rawValue,
+            message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)".printable)
+    }
+
+    // MARK: Scans to remove
+
+    private func planRemovals(
+        from targetListing: DatabaseListing, source: DatabaseListing, into plan: inout SyncPlan
+    ) async throws(DatabaseError) {
+        guard options.deletion != .never, options.selection.metadata.isEmpty else { return }
+        guard !source.skipped.contains(where: \.hidesContent) else {
+            plan.notices.append(
+                SyncNotice(
+                    kind: .weakerGuarantee, scan: nil,
+                    message: "no scan is removed from the target: the source could not be listed completely"))
+            return
+        }
+        // A directory that is no scan at the source still is something at the source.
+        let known = Set(source.scans.map(\.scan))
+        let selector = ScanSelector(options.selection.scans)
+        let gone = targetListing.scans.filter { summary in
+            !summary.isStray && !known.contains(summary.scan) && selector.selects(summary.scan)
+        }
+        // Members before their containers.
+        let order = gone.map(\.scan).sorted { $0 > $1 }
+        let target = target
+        let outcomes = try await forEach(order) { scan throws(DatabaseError) in
+            try await target.manifest(of: scan, detail: .listing)
+        }
+        for outcome in outcomes {
+            switch outcome {
+            case .success(let manifest?):
+                plan.targetFileCount += manifest.fileCount
+                plan.removedScans.append(
+                    ScanRemoval(
+                        scan: manifest.scan, base: manifest.revision, fileCount: manifest.fileCount,
+                        byteCount: manifest.byteCount))
+            case .success(nil): break
+            case .failure(let failure): plan.failures.append(failure)
+            }
+        }
+    }
+
+    // MARK: A few at a time
+
+    enum Outcome<Value: Sendable>: Sendable {
+        case success(Value)
+        case failure(ScanFailure)
+    }
+
+    /// In the order of `scans`, whatever finishes first.
+    /// - Throws: cancellation only.
+    private func forEach<Value: Sendable>(
+        _ scans: [ScanID], _ body: @escaping @Sendable (ScanID) async throws(DatabaseError) -> Value
+    ) async throws(DatabaseError) -> [Outcome<Value>] {
+        let outcomes = await withTaskGroup(of: (Int, Outcome<Value>).self) { group in
+            var results = [Outcome<Value>?](repeating: nil, count: scans.count)
+            var next = 0
+            func start() {
+                guard next < scans.count, !Task.isCancelled else { return }
+                let index = next
+                next += 1
+                group.addTask {
+                    do throws(DatabaseError) { return (index, .success(try await body(scans[index]))) } catch {
+                        return (
+                            index,
+                            .failure(ScanFailure(scan: scans[index], errors: [error.locating(scan: scans[index])]))
+                        )
+                    }
+                }
+            }
+            for _ in 0..<Self.width { start() }
+            for await (index, outcome) in group {
+                results[index] = outcome
+                start()
+            }
+            return results
+        }
+        try DatabaseError.checkCancellation(while: "comparing the two databases")
+        return outcomes.compactMap { $0 }
+    }
+}
+
+extension ScanSummary {
+    var isStray: Bool {
+        if case .stray = kind { return true }
+        return false
+    }
+}
+
+extension SyncPlan {
+    fileprivate mutating func note(_ skipped: SkippedEntry) {
+        let detail = skipped.detail.map { ": \($0)" } ?? ""
+        switch skipped.reason {
+        case .unreadable, .invalidName:
+            failures.append(
+                ScanFailure(
+                    scan: nil,
+                    errors: [
+                        DatabaseError(
+                            skipped.reason == .unreadable ? .permissionDenied : .invalidName,
+                            "\(skipped.path) of the source was not carried\(detail)", path: skipped.path)
+                    ]))
+        case .symbolicLink:
+            notices.append(
+                SyncNotice(kind: .stray, scan: nil, message: "\(skipped.path) is not carried: a symbolic link"))
+        case .specialFile, .notAScan:
+            notices.append(
+                SyncNotice(kind: .stray, scan: nil, message: "\(skipped.path) is not carried\(detail)"))
+        }
+    }
+}

@@ -1,0 +1,239 @@
+import PlantDBCore
+import Synchronization
+
+/// Carries out a plan: containers, then scans (a few at a time), then removals.
+struct PlanRun: Sendable {
+    let plan: SyncPlan
+    let transfer: ScanTransfer
+    let planMaker: PlanMaker
+    let sink: EventSink
+    private let progress: ProgressTracker
+
+    private static let ticks = Duration.milliseconds(100)
+    private static let firstBackoff = Duration.milliseconds(500)
+    private static let longestBackoff = Duration.seconds(60)
+
+    init(plan: SyncPlan, transfer: ScanTransfer, planMaker: PlanMaker, sink: EventSink) {
+        self.plan = plan
+        self.transfer = transfer
+        self.planMaker = planMaker
+        self.sink = sink
+        progress = ProgressTracker(plan: plan)
+    }
+
+    func execute(into report: inout SyncReport) async {
+        for failure in plan.failures {
+            let scan = ScanReport(
+                scan: failure.scan, outcome: .failed, counts: .failed(failure.errors.count),
+                errors: failure.errors)
+            report.scans.append(scan)
+            sink.send(.scanFinished(scan))
+        }
+        let ticker = Task {
+            while !Task.isCancelled {
+                sink.send(.progress(progress.current()))
+                // Cancelled: the loop ends.
+                do { try await Task.sleep(for: Self.ticks) } catch { return }
+            }
+        }
+        let ending = Ending()
+        var outcomes: [ScanReport] = []
+        let containers = plan.scans.filter { scan in
+            scan.scan.container == nil && scan.source.position(of: .timelapseMarker) != nil
+        }
+        let isContainer = Set(containers.map(\.scan))
+        // A member cannot be published before its container is there.
+        for container in containers { outcomes.append(await run(container, ending)) }
+        outcomes += await runAll(plan.scans.filter { !isContainer.contains($0.scan) }, ending)
+        for removal in plan.removedScans { outcomes.append(await run(removal, ending)) }
+        ticker.cancel()
+        await ticker.value
+        sink.send(.progress(progress.current()))
+
+        report.scansUnchanged = outcomes.reduce(0) { $0 + ($1.outcome == .unchanged ? 1 : 0) }
+        report.scans += outcomes
+        report.error = ending.error
+    }
+
+    /// What ends the run before its time: every scan after it would fail alike.
+    private final class Ending: Sendable {
+        private let stored = Mutex<DatabaseError?>(nil)
+
+        var error: DatabaseError? { stored.withLock { $0 } }
+
+        func note(_ error: DatabaseError) {
+            guard [.cancelled, .noSpace, .unreachable, .authentication].contains(error.code) else { return }
+            stored.withLock { $0 = $0 ?? error }
+        }
+    }
+
+    // MARK: Scans
+
+    private func runAll(_ scans: [ScanPlan], _ ending: Ending) async -> [ScanReport] {
+        let width =
+            transfer.options.transfers
+            ?? min(transfer.source.capabilities.concurrentScans, transfer.target.capabilities.concurrentScans)
+        return await withTaskGroup(of: (Int, ScanReport).self) { group in
+            var results = [ScanReport?](repeating: nil, count: scans.count)
+            var next = 0
+            func start() {
+                guard next < scans.count else { return }
+                let index = next
+                next += 1
+                group.addTask { (index, await run(scans[index], ending)) }
+            }
+            for _ in 0..<max(1, width) { start() }
+            for await (index, report) in group {
+                results[index] = report
+                start()
+            }
+            return results.compactMap { $0 }
+        }
+    }
+
+    private func run(_ plan: ScanPlan, _ ending: Ending) async -> ScanReport {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var report = ScanReport(
+            scan: plan.scan, outcome: .unchanged, counts: .left(by: plan), skipped: plan.skipped)
+        for skipped in plan.skipped where skipped.hidesContent {
+            report.errors.append(skipped.error(in: plan.scan))
+        }
+        guard plan.hasWork else {
+            // Known in part only: what is known is equal, and the rest is an error by name.
+            if !plan.isComplete { report.outcome = .failed }
+            if report.isWorthTelling { sink.send(.scanFinished(report)) }
+            return report
+        }
+        if ending.error != nil || Task.isCancelled {
+            if Task.isCancelled { ending.note(DatabaseError(.cancelled, "the run was cancelled")) }
+            report.outcome = .notDone
+            sink.send(.scanFinished(report))
+            return report
+        }
+        sink.send(.scanStarted(plan.scan, files: plan.filesToTransfer, bytes: plan.bytesToTransfer))
+        do throws(ScanTransfer.Failure) {
+            // A scan that is known in part only would be published as if it were whole; the
+            // parts are named in the report already.
+            if !plan.isComplete { throw ScanTransfer.Failure(errors: []) }
+            let published = try await runWithRetries(plan)
+            report.outcome = plan.isNew ? .created : .updated
+            report.counts.add(published)
+        } catch {
+            report.errors += error.errors
+            error.errors.forEach(ending.note)
+            let isCancelled = error.errors.contains { $0.code == .cancelled }
+            report.outcome = isCancelled ? .notDone : .failed
+            report.counts.filesFailed += isCancelled ? 0 : error.errors.count
+        }
+        report.seconds = (clock.now - start) / .seconds(1)
+        sink.send(.progress(progress.current()))
+        sink.send(.scanFinished(report))
+        return report
+    }
+
+    /// The plan that was carried out in the end.
+    private func runWithRetries(_ original: ScanPlan) async throws(ScanTransfer.Failure) -> ScanPlan {
+        var plan = original
+        var backoff = Self.firstBackoff
+        for attempt in 1... {
+            let meter = progress.begin(plan.scan)
+            do throws(ScanTransfer.Failure) {
+                try await transfer.run(plan, meter: meter)
+                progress.end(plan.scan, published: plan)
+                return plan
+            } catch {
+                progress.end(plan.scan, published: nil)
+                guard attempt <= transfer.options.retries, let passing = error.errors.first,
+                    error.errors.allSatisfy({ $0.code == .sourceChanged || $0.code == .unreachable })
+                else { throw error }
+                sink.send(.retrying(plan.scan, attempt: attempt, after: backoff, because: passing))
+                do { try await Task.sleep(for: backoff) } catch {
+                    throw ScanTransfer.Failure(errors: [DatabaseError(.cancelled, "the run was cancelled")])
+                }
+                backoff = min(backoff * 2, Self.longestBackoff)
+                let next = try await planAgain(plan)
+                progress.replace(plan, with: next)
+                plan = next
+            }
+        }
+        return plan
+    }
+
+    /// The scan as it is now. Nothing is deleted that the guard has not seen.
+    private func planAgain(_ plan: ScanPlan) async throws(ScanTransfer.Failure) -> ScanPlan {
+        do throws(DatabaseError) {
+            guard var next = try await planMaker.planScan(plan.scan).plan else { return plan }
+            let agreed = Set(plan.deletions)
+            next.deletions.removeAll { !agreed.contains($0) }
+            return next
+        } catch { throw ScanTransfer.Failure(errors: [error.locating(scan: plan.scan)]) }
+    }
+
+    // MARK: Removals
+
+    private func run(_ removal: ScanRemoval, _ ending: Ending) async -> ScanReport {
+        var report = ScanReport(scan: removal.scan, outcome: .removed)
+        if ending.error != nil || Task.isCancelled {
+            report.outcome = .notDone
+        } else {
+            do throws(DatabaseError) {
+                try await transfer.target.removeScan(
+                    removal.scan, replacing: removal.base, options: transfer.transactionOptions)
+                report.counts.filesDeleted = removal.fileCount
+                progress.endRemoval()
+            } catch {
+                report.outcome = .failed
+                report.errors = [error.locating(scan: removal.scan)]
+                ending.note(error)
+            }
+        }
+        sink.send(.scanFinished(report))
+        return report
+    }
+}
+
+extension SkippedEntry {
+    /// As a failure of the run, for what could not be read or named.
+    fileprivate func error(in scan: ScanID) -> DatabaseError {
+        let detail = detail.map { ": \($0)" } ?? ""
+        return DatabaseError(
+            reason == .unreadable ? .permissionDenied : .invalidName,
+            "\(path) of scan \(scan) \(reason == .unreadable ? "could not be read" : "has a name that cannot be carried")\(detail)",
+            scan: scan, path: path)
+    }
+}
+
+extension ScanReport {
+    fileprivate var isWorthTelling: Bool {
+        outcome != .unchanged || counts.filesUnresolved > 0 || counts.filesKept > 0 || !skipped.isEmpty
+    }
+}
+
+extension ScanCounts {
+    fileprivate static func failed(_ count: Int) -> ScanCounts {
+        var counts = ScanCounts()
+        counts.filesFailed = count
+        return counts
+    }
+
+    /// What a plan leaves as it is.
+    fileprivate static func left(by plan: ScanPlan) -> ScanCounts {
+        var counts = ScanCounts()
+        counts.filesUnchanged = plan.unchangedCount
+        counts.filesUnresolved = plan.unresolvedCount
+        for item in plan.items where item.action == .keepByOption { counts.filesKept += 1 }
+        for skipped in plan.skipped {
+            if skipped.hidesContent { counts.filesFailed += 1 } else { counts.filesSkipped += 1 }
+        }
+        return counts
+    }
+
+    /// What a plan that was carried out has done.
+    fileprivate mutating func add(_ plan: ScanPlan) {
+        filesMoved += plan.filesToTransfer
+        bytesMoved += plan.bytesToTransfer
+        filesDeleted += plan.filesToDelete
+        for item in plan.items where item.action == .updateAttributes { filesTouched += 1 }
+    }
+}

@@ -1,0 +1,138 @@
+import NIOCore
+import PlantDBCore
+
+/// Carries out the plan of one scan: locks, stages, verifies, publishes.
+struct ScanTransfer: Sendable {
+    let source: any DatabaseEndpoint
+    let target: any DatabaseEndpoint
+    let options: SyncOptions
+    let runID: RunID
+
+    /// Why a scan was not published.
+    struct Failure: Error {
+        var errors: [DatabaseError]
+    }
+
+    var transactionOptions: TransactionOptions {
+        TransactionOptions(
+            durability: options.durability, trash: options.usesTrash ? runID.rawValue : nil,
+            verifiesContent: options.verification == .full)
+    }
+
+    /// Publishes the scan, or changes nothing and throws.
+    func run(_ plan: ScanPlan, meter: ByteMeter) async throws(Failure) {
+        let lock: any DatabaseLock
+        do throws(DatabaseError) {
+            lock =
+                options.locksSource
+                ? try await source.acquireLock(.scan(plan.scan), mode: .shared, wait: options.lockWait)
+                : NoLock()
+        } catch { throw Failure(errors: [error]) }
+        let outcome: Result<Void, Failure>
+        do throws(Failure) {
+            try await runLocked(plan, meter: meter)
+            outcome = .success(())
+        } catch { outcome = .failure(error) }
+        await lock.release()
+        try outcome.get()
+    }
+
+    private func runLocked(_ plan: ScanPlan, meter: ByteMeter) async throws(Failure) {
+        let transaction: any ScanTransaction
+        do throws(DatabaseError) {
+            transaction = try await target.beginTransaction(
+                on: plan.scan, replacing: plan.base, options: transactionOptions)
+        } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
+        do throws(Failure) {
+            try await stage(plan, in: transaction, meter: meter)
+            do throws(DatabaseError) {
+                try await transaction.remove(plan.deletions.map(\.path))
+                try await transaction.setAttributes(
+                    plan.items.filter { $0.action == .updateAttributes }.map { plan.entry(of: $0) })
+                try DatabaseError.checkCancellation(while: "publishing scan \(plan.scan)")
+                try await transaction.commit()
+            } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
+        } catch {
+            await transaction.abort()
+            throw error
+        }
+    }
+
+    private func stage(_ plan: ScanPlan, in transaction: any ScanTransaction, meter: ByteMeter)
+        async throws(Failure)
+    {
+        var positions: [Int32] = []
+        for item in plan.items where item.action.transfersContent || item.action == .createDirectory {
+            if plan.mergedIndex != nil, plan.entry(of: item).path == .index { continue }
+            positions.append(item.position)
+        }
+        let selection = EntrySelection(manifest: plan.source, positions: positions)
+        if !selection.isEmpty {
+            try await stage(selection, in: transaction, meter: meter)
+        }
+        if let index = plan.mergedIndex, let entry = plan.source.entry(at: .index) {
+            do throws(DatabaseError) {
+                let staged = try await transaction.receive(
+                    .file(entry, content: index), meter: meter)
+                try check(staged, files: 1, bytes: Int64(index.count))
+            } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
+        }
+    }
+
+    /// The way: in the kernel where both sides are files of this machine, else parts.
+    private func stage(
+        _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
+    ) async throws(Failure) {
+        let files = selection.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) }
+        let bytes = selection.reduce(Int64(0)) { $0 + $1.size }
+        var failures: [DatabaseError] = []
+        do throws(DatabaseError) {
+            if let local = source.fileSource, let receiver = transaction.fileReceiver {
+                let outcome = try await receiver.receive(
+                    selection, from: try await local.openFiles(of: selection.scan), meter: meter)
+                failures = outcome.failures
+                if failures.isEmpty, outcome.filesStaged != files || outcome.bytesStaged != bytes {
+                    throw incomplete(files: outcome.filesStaged, of: files)
+                }
+            } else {
+                let staged = try await transaction.receive(
+                    try await source.parts(of: selection), meter: meter)
+                try check(staged, files: files, bytes: bytes)
+            }
+        } catch { failures.append(error) }
+        guard failures.isEmpty else {
+            throw Failure(errors: failures.map { $0.locating(scan: selection.scan) })
+        }
+    }
+
+    /// What arrived is what was sent, by the receiver's own count.
+    private func check(_ staged: ScanManifest, files: Int, bytes: Int64) throws(DatabaseError) {
+        guard staged.fileCount == files, staged.byteCount == bytes else {
+            throw incomplete(files: staged.fileCount, of: files)
+        }
+    }
+
+    private func incomplete(files: Int, of expected: Int) -> DatabaseError {
+        DatabaseError(
+            .verificationFailed,
+            "\(files) of \(expected) files arrived whole; nothing of the scan was published, run the same "
+                + "command again")
+    }
+}
+
+extension ScanPartStream {
+    /// One file whose content is at hand.
+    static func file(_ entry: FileEntry, content: [UInt8]) -> ScanPartStream {
+        var entry = entry
+        entry.size = Int64(content.count)
+        entry.digest = nil
+        let parts = PartList([.begin(entry), .bytes(ByteBuffer(bytes: content)), .end(nil)])
+        return ScanPartStream { () async throws(DatabaseError) in await parts.next() }
+    }
+
+    private actor PartList {
+        private var parts: ArraySlice<ScanPart>
+        init(_ parts: [ScanPart]) { self.parts = parts[...] }
+        func next() -> ScanPart? { parts.popFirst() }
+    }
+}

@@ -1,0 +1,133 @@
+import ArgumentParser
+import PlantDBCore
+import PlantDBSync
+import SyncEngine
+
+struct SyncCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sync",
+        abstract: "Make TARGET hold what SOURCE holds; only TARGET changes.",
+        discussion: """
+            Copies scans and files that TARGET does not have, that differ in size, or that are \
+            newer in SOURCE. Deletes nothing unless asked to. Times and modes are kept. A new scan \
+            appears whole; a file that is replaced is the old or the new one at every instant; an \
+            interrupted run is finished by the same command.
+
+            Same size and newer at the target is reported as a difference and left alone: \
+            --checksum settles it.
+
+            EXAMPLES
+              Everything, with a list of what is copied and why:
+                plantdb sync -i /data/greenhouse /backup/greenhouse
+              What would happen?
+                plantdb sync -n -i /data/greenhouse /backup/greenhouse
+              Two scans, and all of a series:
+                plantdb sync /data/greenhouse /backup/greenhouse plant_01 plant_02 'series_*'
+              Images only, of one species:
+                plantdb sync A B --fileset images --where object.species=Arabidopsis
+              An exact copy; deletes at most 50 files, and keeps them in the trash:
+                plantdb sync A B --delete --max-delete 50 --trash
+              In a nightly job:
+                plantdb sync A B -q --lock-wait 15m --min-age 2m --report last.json
+
+            THE LIST OF -i
+              +  new          ~  replaced         t  time or mode only     -  deleted
+              !  different, left alone            ?  not carried, and why
+              =  equal, or left alone as asked (with -v)
+
+            \(ExitStatus.table)
+            """
+    )
+
+    @Argument(help: "The database to read.", completion: .directory)
+    var source: String
+
+    @Argument(help: "The database to write; made if there is nothing.", completion: .directory)
+    var target: String
+
+    @Argument(help: ArgumentHelp("Names or patterns of scans; all if none is given.", valueName: "scan-glob"))
+    var scanGlobs: [String] = []
+
+    @OptionGroup(title: "Plan") var planning: PlanOptions
+    @OptionGroup(title: "Compare") var comparing: CompareOptions
+    @OptionGroup(title: "Select") var selecting: SelectOptions
+    @OptionGroup(title: "Safety") var safety: SafetyOptions
+    @OptionGroup(title: "Transfer") var transferring: TransferOptions
+    @OptionGroup(title: "Locks") var locking: LockOptions
+    @OptionGroup(title: "Output") var output: OutputOptions
+
+    mutating func validate() throws {
+        if source.isEmpty || target.isEmpty { throw ValidationError("a location must not be empty") }
+        if scanGlobs.contains("") { throw ValidationError("a name or pattern must not be empty") }
+        if planning.dryRun && output.progress {
+            throw ValidationError("--dry-run moves nothing whose --progress could be shown")
+        }
+    }
+
+    /// - Throws: where the list of scans cannot be read.
+    func options() throws(DatabaseError) -> SyncOptions {
+        var options = SyncOptions()
+        comparing.apply(to: &options)
+        safety.apply(to: &options)
+        transferring.apply(to: &options)
+        locking.apply(to: &options)
+        options.selection = try selecting.selection(globs: scanGlobs)
+        return options
+    }
+
+    func run() async throws {
+        let console = try output.console()
+        Running.shared.console = console
+        var report: ReportFile?
+        if let path = output.report { report = try ReportFile(path: path) }
+        let options = try options()
+        let runID = RunID.now()
+        let events = output.json ? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue) : nil
+        console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
+
+        let role: DatabaseRole = planning.dryRun ? .plannedTarget : .target
+        do {
+            try await withDatabase(source) { sourceDatabase in
+                try await withDatabase(target, as: role) { targetDatabase in
+                    let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
+                    let printer = SyncPrinter(
+                        console: console, events: events, itemizes: planning.itemize,
+                        source: sourceDatabase.location.description,
+                        target: targetDatabase.location.description, runID: runID, report: report)
+                    if planning.dryRun {
+                        let plan = try await engine.plan()
+                        try printer.finish(dryRun: plan, options: options, exitCode: planning.exitCode)
+                    } else {
+                        let result = await engine.run(runID: runID) { printer.handle($0) }
+                        try printer.finish(result)
+                    }
+                }
+            }
+        } catch {
+            try Self.report(error, events: events, to: report, console: console)
+        }
+    }
+
+    /// What ended the command before there was a report, said to programs as well.
+    private static func report(
+        _ error: any Error, events: JSONEvents?, to file: ReportFile?, console: Console
+    ) throws -> Never {
+        let failure: CommandFailure
+        switch error {
+        case let error as CommandFailure: failure = error
+        case let error as DatabaseError: failure = CommandFailure(error)
+        default: throw error
+        }
+        let status = failure.status.namingSignal
+        let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: RunID.now().rawValue)
+        let summary = writer.summary(
+            SyncReport(runID: RunID(rawValue: writer.run), error: failure.error), exitCode: status.code)
+        if events != nil {
+            console.data(writer.error(failure.error).jsonLine, logged: false)
+            console.data(summary.jsonLine, logged: false)
+            console.flush()
+        }
+        try file?.write(summary.jsonLine)
+        throw failure
+    }
+}

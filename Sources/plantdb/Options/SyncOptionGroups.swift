@@ -1,0 +1,140 @@
+import ArgumentParser
+import PlantDBCore
+import SyncEngine
+
+struct PlanOptions: ParsableArguments {
+    @Flag(name: [.customShort("n"), .long], help: "Say what a run would do, and change nothing.")
+    var dryRun = false
+
+    @Flag(name: [.customShort("i"), .long], help: "List every file that is touched, and why.")
+    var itemize = false
+
+    @Flag(help: "With --dry-run: end with 4 if there are differences.")
+    var exitCode = false
+
+    mutating func validate() throws {
+        if exitCode && !dryRun { throw ValidationError("--exit-code needs --dry-run") }
+    }
+}
+
+struct SafetyOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "auto: sizes, digests in passing, an unchanged source; full: also read back what was written; none.",
+            valueName: "auto|full|none"))
+    var verify = SyncOptions.Verification.auto
+
+    @Flag(help: "Delete at the target what the source does not have.")
+    var delete = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Refuse to delete more than this many files, or percent of the target's files. (default: 10%)",
+            valueName: "n|p%"),
+        transform: Transforms.deletionLimit)
+    var maxDelete: SyncOptions.DeletionLimit?
+
+    @Flag(help: "Keep what is deleted in the target's trash (.plantdb-sync/).")
+    var trash = false
+
+    @Flag(help: "Go on if the source has no scans at all (an unmounted disk looks like that).")
+    var allowEmptySource = false
+
+    static let defaultLimit = SyncOptions.DeletionLimit.percent(10)
+
+    mutating func validate() throws {
+        if maxDelete != nil && !delete { throw ValidationError("--max-delete needs --delete") }
+        if trash && !delete { throw ValidationError("--trash needs --delete") }
+    }
+
+    func apply(to options: inout SyncOptions) {
+        options.verification = verify
+        if delete { options.deletion = .delete(limit: maxDelete ?? Self.defaultLimit) }
+        options.usesTrash = trash
+        options.allowsEmptySource = allowEmptySource
+    }
+}
+
+struct TransferOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Scans at work at a time. (default: what both sides serve with profit)", valueName: "n"),
+        transform: Transforms.positive)
+    var transfers: Int?
+
+    @Option(
+        help: ArgumentHelp("Try a scan again this often after a passing failure. (default: 2)", valueName: "n"),
+        transform: Transforms.count)
+    var retries: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "auto: what replaces something is on disk first; always: what is reported done is on disk; never.",
+            valueName: "auto|always|never"))
+    var fsync = TransactionOptions.Durability.auto
+
+    func apply(to options: inout SyncOptions) {
+        options.transfers = transfers
+        if let retries { options.retries = retries }
+        options.durability = fsync
+    }
+}
+
+struct LockOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Wait this long for a lock of somebody else: 90s, 15m, 2h. (default: do not wait)",
+            valueName: "duration"),
+        transform: Transforms.duration)
+    var lockWait: Duration?
+
+    @Flag(name: .customLong("no-source-lock"), help: "Take no lock on the source: for one that cannot be written.")
+    var noSourceLock = false
+
+    func apply(to options: inout SyncOptions) {
+        options.lockWait = lockWait ?? .zero
+        options.locksSource = !noSourceLock
+    }
+}
+
+struct OutputOptions: ParsableArguments {
+    @Flag(
+        name: [.customShort("P"), .long],
+        help: "Show progress: a bar on a terminal (there by default), otherwise a line every 5 seconds.")
+    var progress = false
+
+    @Flag(name: .customLong("no-progress"), help: "Show no progress.")
+    var noProgress = false
+
+    @Flag(name: [.customShort("v"), .long], help: "Say more: every scan, and what is equal.")
+    var verbose = false
+
+    @Flag(name: [.customShort("q"), .long], help: "Say nothing but errors.")
+    var quiet = false
+
+    @Flag(help: "Write events to standard output, one JSON object a line (docs/json-events.md).")
+    var json = false
+
+    @Option(help: ArgumentHelp("Write the summary as JSON into this file.", valueName: "file"), completion: .file())
+    var report: String?
+
+    @Option(help: ArgumentHelp("Append what is said to this file, with times.", valueName: "file"), completion: .file())
+    var logFile: String?
+
+    mutating func validate() throws {
+        if progress && noProgress { throw ValidationError("--progress and --no-progress exclude each other") }
+        if verbose && quiet { throw ValidationError("--verbose and --quiet exclude each other") }
+        if progress && quiet { throw ValidationError("--progress and --quiet exclude each other") }
+        if report == "" || logFile == "" { throw ValidationError("a file name must not be empty") }
+    }
+
+    /// - Throws: where the log file cannot be opened.
+    func console() throws(DatabaseError) -> Console {
+        var shown = Console.Progress.none
+        if !noProgress && !quiet {
+            if Terminal.isStandardError { shown = .bar } else if progress { shown = .plainLines }
+        }
+        var log: LogFile?
+        if let logFile { log = try LogFile(path: logFile) }
+        return Console(isQuiet: quiet, isVerbose: verbose, progress: shown, log: log)
+    }
+}

@@ -1,0 +1,40 @@
+import PlantDBCore
+import PlantDBSync
+
+/// An error with the exit status that it ends the command with.
+struct CommandFailure: Error {
+    var error: DatabaseError
+    var status: ExitStatus
+
+    init(_ error: DatabaseError, opening: Bool = false) {
+        self.error = error
+        status = ExitStatus(error, opening: opening)
+    }
+}
+
+/// `openDatabase`, with what it throws marked as a failure to open.
+func openForCommand(_ location: String, as role: DatabaseRole) async throws(CommandFailure)
+    -> any DatabaseEndpoint & LockInspecting
+{
+    do throws(DatabaseError) {
+        return try await openDatabase(location, as: role)
+    } catch {
+        throw CommandFailure(error, opening: true)
+    }
+}
+
+/// Runs `body` with a database that is closed on every way out.
+func withDatabase<Result>(
+    _ location: String, as role: DatabaseRole = .source,
+    _ body: (any DatabaseEndpoint & LockInspecting) async throws -> Result
+) async throws -> Result {
+    let database = try await openForCommand(location, as: role)
+    do {
+        let result = try await body(database)
+        await database.close()
+        return result
+    } catch {
+        await database.close()
+        throw error
+    }
+}
