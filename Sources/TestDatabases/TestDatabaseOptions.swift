@@ -15,10 +15,10 @@ public struct TestDatabaseOptions: Sendable {
 
     /// How large generated pictures and models are. Names and numbers of files are the same.
     public enum Detail: Sendable, Equatable {
-        /// About as large as the genuine ones: 74 MB for all five.
+        /// About as large as the genuine ones: 90 MB for all five.
         case genuine
         /// Pictures of an eighth of the width, models of a sixty-fourth of the points:
-        /// about 3 MB for all five, for tests.
+        /// about 4 MB for all five, for tests.
         case small
     }
 
@@ -33,6 +33,9 @@ public struct TestDatabaseOptions: Sendable {
     public var cacheFolder: String?
     /// How many files are generated at a time; nil: as many as there are processors, at most 8.
     public var workers: Int?
+    /// MD5 sums in place of those of Zenodo's archives: for tests with archives of their own.
+    package var checksums: [TestDataset: String] = [:]
+    package var archiveLimits = ArchiveLimits()
 
     public static let defaultSeed: UInt64 = 10_379_172
 

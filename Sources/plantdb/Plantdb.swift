@@ -15,12 +15,16 @@ struct Plantdb: AsyncParsableCommand {
             half way is finished by the same command.
 
             EXAMPLES
-              Copy what is new or changed:       plantdb sync /data/greenhouse /backup/greenhouse
-              Look first, change nothing:        plantdb sync -n -i /data/greenhouse /backup/greenhouse
-              Are two databases equal?           plantdb diff /data/greenhouse /backup/greenhouse
-              What is in it?                     plantdb scans -l /data/greenhouse
-              Is it sound?                       plantdb check /data/greenhouse
-              Something to try all this on:      plantdb testdb /tmp/try all
+              Something to try all this on: a database with five documented scans
+                plantdb testdb greenhouse all
+              What is in it, and is it sound?
+                plantdb scans -l greenhouse
+                plantdb check greenhouse
+              Look first what a copy would do, then copy what is new or changed
+                plantdb sync -n -i greenhouse /backup/greenhouse
+                plantdb sync greenhouse /backup/greenhouse
+              Did everything arrive?
+                plantdb diff greenhouse /backup/greenhouse
 
             \(ExitStatus.table)
             """,
@@ -81,7 +85,8 @@ struct Plantdb: AsyncParsableCommand {
             let text = fullMessage(for: error)
             switch exitCode(for: error) {
             case .success:
-                return Descriptor.writeAll(text + "\n", to: STDOUT_FILENO) ? .inSync : .brokenPipe
+                let end = text.hasSuffix("\n") ? "" : "\n"
+                return Descriptor.writeAll(text + end, to: STDOUT_FILENO) ? .inSync : .brokenPipe
             case .validationFailure:
                 Running.shared.console.error(text)
                 return .usage

@@ -168,11 +168,14 @@ public final class FSDB: Sendable {
             do throws(DatabaseError) {
                 let directory = try scanDirectory(scan)
                 var loaded: LoadedScan
-                if let known = connection.scans.removeValue(forKey: scan) {
+                if let known = connection.scans[scan], !known.isOutdated {
                     loaded = known
                 } else {
                     loaded = try LoadedScan(loading: directory)
+                    loaded.pending = connection.scans[scan]?.pending ?? [:]
                 }
+                // Taken out and put back, so that nothing in it is copied to be changed.
+                connection.scans[scan] = nil
                 defer { connection.scans[scan] = loaded }
                 return try body(directory, &loaded)
             } catch { throw error.locating(scan: scan) }
@@ -189,13 +192,20 @@ public final class FSDB: Sendable {
                 let lock = try connection.lockScan(scan, in: root)
                 defer { lock.release() }
                 let directory = try scanDirectory(scan)
-                let known = connection.scans.removeValue(forKey: scan)
                 var loaded = try LoadedScan(loading: directory)
-                loaded.pending = known?.pending ?? [:]
-                let writer = ScanWriter(directory: directory, staging: try connection.staging(in: root))
-                let result = try body(writer, &loaded)
+                // What it says of files is read anew; what only this process knows is kept.
+                loaded.pending = connection.scans[scan]?.pending ?? [:]
                 connection.scans[scan] = loaded
-                return result
+                let writer = ScanWriter(directory: directory, staging: try connection.staging(in: root))
+                do throws(DatabaseError) {
+                    let result = try body(writer, &loaded)
+                    connection.scans[scan] = loaded
+                    return result
+                } catch {
+                    // It may have been half done, so the next access reads what is there.
+                    connection.scans[scan]?.isOutdated = true
+                    throw error
+                }
             } catch { throw error.locating(scan: scan) }
         }
     }

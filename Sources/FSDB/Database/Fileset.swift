@@ -42,7 +42,7 @@ public struct Fileset: Sendable {
 
     /// A new file, to be given content by ``File/write(_:ext:)-(Array<UInt8>,_)`` or
     /// ``File/importFile(from:)``, and listed in the index then. Until then this ``FSDB`` alone
-    /// knows it: an entry without a file stops releases of 0.14.
+    /// knows it, until it is reloaded: an entry without a file stops releases of 0.14.
     /// - Throws: `alreadyExists`, `invalidName`.
     @discardableResult
     public func createFile(_ id: String, metadata: JSONObject = [:]) throws(DatabaseError) -> File {

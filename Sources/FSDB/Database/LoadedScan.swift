@@ -8,6 +8,8 @@ struct LoadedScan: Sendable {
     /// Files that were created and have no content yet, by fileset. They are not in the
     /// index: 0.14 refuses a database whose index has an entry without a file.
     var pending: [String: Set<String>] = [:]
+    /// A change failed on its way: only ``pending`` is still true.
+    var isOutdated = false
 
     static let measuresPath = "measures.json"
 
@@ -59,7 +61,9 @@ struct LoadedScan: Sendable {
 
     /// Ids of the files that are listed and there, then of those without content.
     func fileIDs(of fileset: IndexedFileset, in directory: Directory) throws(DatabaseError) -> [String] {
-        let names = Set(try directory.directory(fileset.id).entries().map(\.name))
+        // A kind that the file system does not say is taken for a file.
+        let entries = try directory.directory(fileset.id).entries().filter { ($0.kind ?? .file) == .file }
+        let names = Set(entries.map(\.name))
         var last: [ExactText: IndexedFile] = [:]
         for file in fileset.files { last[ExactText(file.id)] = file }
         var ids: [String] = []

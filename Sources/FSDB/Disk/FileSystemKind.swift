@@ -17,6 +17,14 @@ struct FileSystemKind {
         }
     }
 
+    /// Whether permission bits are kept; where they are not, they are neither set nor compared.
+    var keepsModes: Bool {
+        switch magic {
+        case 0x4d44, 0x2011_bab0, 0x5346_544e, 0x7366_746e, 0xff53_4d42, 0xfe53_4d42: false
+        default: true
+        }
+    }
+
     /// Whether a copy may share the extents of its source, and so cost no space.
     var sharesExtents: Bool {
         switch magic {

@@ -109,22 +109,24 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
     {
         var result: Set<String> = []
         do throws(SystemError) {
-            var status = try FileStatus.of(directory.descriptor)
-            if includingItself { result.insert(status.identity) }
-            var current = plantdb_openat(directory.descriptor, "..", plantdb_o_path | O_DIRECTORY, 0)
-            while current >= 0 {
-                defer { Glibc.close(current) }
-                let above = try FileStatus.of(current)
-                if above.isSameFile(as: status) { return result }
-                result.insert(above.identity)
-                status = above
-                let next = plantdb_openat(current, "..", plantdb_o_path | O_DIRECTORY, 0)
-                guard next >= 0 else { return result }
-                current = dup(next)
-                Glibc.close(next)
-            }
+            let own = try FileStatus.of(directory.descriptor)
+            if includingItself { result.insert(own.identity) }
+            try addDirectories(above: directory.descriptor, own, to: &result)
         } catch { throw directory.failure(error, "look around", "..") }
         return result
+    }
+
+    private static func addDirectories(above directory: CInt, _ own: FileStatus, to result: inout Set<String>)
+        throws(SystemError)
+    {
+        let parent = plantdb_openat(directory, "..", plantdb_o_path | O_DIRECTORY, 0)
+        guard parent >= 0 else { throw SystemError() }
+        defer { Glibc.close(parent) }
+        let above = try FileStatus.of(parent)
+        // The root is its own parent.
+        guard !above.isSameFile(as: own) else { return }
+        result.insert(above.identity)
+        try addDirectories(above: parent, above, to: &result)
     }
 
     /// The root, of a database that exists.
@@ -236,10 +238,10 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         try await BlockingThreads.run(while: "preparing \(path)") { () throws(DatabaseError) in
             try self.createIfNeeded()
             let root = try self.root()
-            if let area = self.state.withLock({ $0.staging }) { return area }
-            let made = try StagingArea(root: root)
-            return self.state.withLock { state in
+            // Made under the lock: two transactions that begin at once share one area.
+            return try self.state.withLock { state throws(DatabaseError) in
                 if let area = state.staging { return area }
+                let made = try StagingArea(root: root)
                 state.staging = made
                 return made
             }

@@ -9,21 +9,25 @@ struct ManifestWalk {
     /// The path of the directory at work, with a final `/`; empty at the top.
     private var prefix: [UInt8] = []
     private let descends: Bool
+    private let keepsModes: Bool
 
     /// - Parameter descends: false for a timelapse container, whose directories are scans.
     static func manifest(of scan: ScanID, in directory: Directory, descends: Bool)
         throws(DatabaseError) -> ScanManifest
     {
-        var walk = ManifestWalk(builder: ScanManifest.Builder(scan: scan), descends: descends)
+        var walk = ManifestWalk(
+            builder: ScanManifest.Builder(scan: scan), descends: descends,
+            keepsModes: FileSystemKind(of: directory.descriptor).keepsModes)
         do throws(SystemError) { try walk.walk(directory.descriptor, depth: 1) } catch {
             throw directory.failure(error, "list", ".").locating(scan: scan)
         }
         return try walk.builder.build()
     }
 
-    private init(builder: ScanManifest.Builder, descends: Bool) {
+    private init(builder: ScanManifest.Builder, descends: Bool, keepsModes: Bool) {
         self.builder = builder
         self.descends = descends
+        self.keepsModes = keepsModes
     }
 
     private static let webcache = Array(ScanPath.webcacheName.utf8)
@@ -75,7 +79,7 @@ struct ManifestWalk {
         prefix.withUnsafeBufferPointer {
             builder.append(
                 rawPath: $0, kind: kind, size: kind == .file ? status.size : 0, modified: status.modified,
-                mode: status.mode)
+                mode: keepsModes ? status.mode : nil)
         }
     }
 

@@ -8,6 +8,7 @@ final class StagedTree: LocalFileReceiver {
     let directory: Directory
     private let scan: ScanID
     private let verifiesContent: Bool
+    private let keepsModes: Bool
     private let made = Mutex<Made>(Made())
 
     private struct Made {
@@ -21,6 +22,7 @@ final class StagedTree: LocalFileReceiver {
         self.scan = scan
         self.directory = directory
         self.verifiesContent = verifiesContent
+        keepsModes = FileSystemKind(of: directory.descriptor).keepsModes
     }
 
     /// The umask, which only can be read by setting it: once, before anything is made.
@@ -75,7 +77,9 @@ final class StagedTree: LocalFileReceiver {
 
     private func setAttributes(_ entry: FileEntry, descriptor: CInt) throws(SystemError) {
         // The mode was given when the file was made; only what the umask took is missing.
-        if let mode = entry.mode, mode_t(mode) & Self.umask != 0, fchmod(descriptor, mode_t(mode)) != 0 {
+        if keepsModes, let mode = entry.mode, mode_t(mode) & Self.umask != 0,
+            fchmod(descriptor, mode_t(mode)) != 0
+        {
             throw SystemError()
         }
         guard let modified = entry.modified else { return }
@@ -160,7 +164,9 @@ extension Directory {
         do throws(SystemError) {
             let opened = try openRaw(entry.path.rawValue, flags: O_RDONLY | O_NONBLOCK)
             defer { close(opened) }
-            if let mode = entry.mode, fchmod(opened, mode_t(mode)) != 0 { throw SystemError() }
+            if let mode = entry.mode, FileSystemKind(of: opened).keepsModes, fchmod(opened, mode_t(mode)) != 0 {
+                throw SystemError()
+            }
             try entry.modified?.set(on: opened)
         } catch { throw failure(error, "set time and mode of", entry.path.rawValue) }
     }

@@ -43,7 +43,6 @@ final class StagingArea: Sendable {
                 // Whether its owner lives cannot be told here; leave it.
                 continue
             }
-            // Its owner may be between making and locking it; by its age we tell.
             try parent.removeTree(name)
         }
     }

@@ -109,20 +109,43 @@ extension JSONValue {
     static func pythonSpelling(of value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
-        // Swift's description gives the same digits; only where the exponent starts differs.
-        let text = String(describing: value)
-        let magnitude = value.magnitude
-        if magnitude >= 1e16, !text.utf8.contains(UInt8(ascii: "e")) {
-            let sign = value < 0 ? "-" : ""
-            let digits = text.filter(\.isNumber).dropLast()  // the 0 of “.0”
-            var significant = Substring(digits)
-            let exponent = significant.count - 1
-            while significant.count > 1, significant.last == "0" { significant.removeLast() }
-            let fraction = significant.dropFirst()
-            return sign + significant.prefix(1) + (fraction.isEmpty ? "" : "." + fraction)
-                + "e+\(exponent)"
+        // Swift's description has the same digits; it only begins exponents elsewhere.
+        var mantissa = Array(String(describing: value.magnitude).utf8)
+        var exponent = 0
+        if let letter = mantissa.firstIndex(of: UInt8(ascii: "e")) {
+            exponent = Int(String(decoding: mantissa[(letter + 1)...], as: UTF8.self)) ?? 0
+            mantissa.removeSubrange(letter...)
         }
-        return text
+        let point = mantissa.firstIndex(of: UInt8(ascii: ".")) ?? mantissa.count
+        // 0.‹digits› × 10^`scale`
+        var digits = mantissa.filter { $0 != UInt8(ascii: ".") }
+        var scale = exponent + point
+        let zeros = digits.prefix { $0 == UInt8(ascii: "0") }.count
+        digits.removeFirst(zeros)
+        scale -= zeros
+        while digits.last == UInt8(ascii: "0") { digits.removeLast() }
+        if digits.isEmpty { return value.sign == .minus ? "-0.0" : "0.0" }
+
+        let zero = UInt8(ascii: "0")
+        var text: [UInt8] = value.sign == .minus ? [UInt8(ascii: "-")] : []
+        if scale > 16 || scale < -3 {
+            text.append(digits[0])
+            if digits.count > 1 {
+                text.append(UInt8(ascii: "."))
+                text += digits[1...]
+            }
+            let power = String((scale - 1).magnitude)
+            text += Array(scale > 0 ? "e+".utf8 : "e-".utf8)
+            if power.utf8.count < 2 { text.append(zero) }
+            text += Array(power.utf8)
+        } else if scale <= 0 {
+            text += [zero, UInt8(ascii: ".")] + repeatElement(zero, count: -scale) + digits
+        } else if scale >= digits.count {
+            text += digits + repeatElement(zero, count: scale - digits.count) + [UInt8(ascii: "."), zero]
+        } else {
+            text += digits[..<scale] + [UInt8(ascii: ".")] + digits[scale...]
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 }
 

@@ -2,8 +2,9 @@ import NIOCore
 import PlantDBCore
 import Synchronization
 
-/// A transaction of a ``FaultyEndpoint``. Aborting always works: it is the way out.
-actor FaultyTransaction: ScanTransaction {
+/// A transaction of a ``FaultyEndpoint``, without state of its own. Aborting always works: it
+/// is the way out.
+struct FaultyTransaction: ScanTransaction {
     private let wrapped: any ScanTransaction
     private let scan: ScanID
     private let endpoint: FaultyEndpoint

@@ -21,6 +21,8 @@ public struct TreeSnapshot: Sendable, Equatable {
     /// By path relative to the folder; the folder itself is `.`.
     public var items: [String: Item]
 
+    public init(items: [String: Item]) { self.items = items }
+
     /// What differs from `other`, one line a difference, to read in a failed assertion.
     public func differences(from other: TreeSnapshot, ignoringInodes: Bool = true) -> [String] {
         var lines: [String] = []

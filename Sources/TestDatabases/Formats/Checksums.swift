@@ -6,8 +6,12 @@ enum CRC32 {
         return value
     }
 
-    static func of(_ bytes: some Sequence<UInt8>) -> UInt32 {
-        ~bytes.reduce(~0) { table[Int(($0 ^ UInt32($1)) & 0xff)] ^ ($0 >> 8) }
+    static func of(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+        table.withUnsafeBufferPointer { table in
+            var value: UInt32 = ~0
+            for byte in bytes { value = table[Int(UInt8(truncatingIfNeeded: value) ^ byte)] ^ (value >> 8) }
+            return ~value
+        }
     }
 }
 
@@ -24,15 +28,17 @@ struct Adler32 {
         var sum: UInt64 = 0
         var weighted: UInt64 = 0
 
-        init(_ bytes: some Collection<UInt8>) {
+        init(_ bytes: UnsafeRawBufferPointer) {
             length = UInt64(bytes.count)
             var weight = length
             for byte in bytes {
-                sum += UInt64(byte)
-                weighted += weight * UInt64(byte)
-                weight -= 1
+                sum &+= UInt64(byte)
+                weighted &+= weight &* UInt64(byte)
+                weight &-= 1
             }
         }
+
+        init(_ bytes: [UInt8]) { self = bytes.withUnsafeBytes { Self($0) } }
     }
 
     mutating func append(_ byte: UInt8) { append(byte, count: 1) }

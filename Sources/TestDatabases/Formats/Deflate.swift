@@ -171,8 +171,13 @@ struct RunDeflater {
     private var literalCounts = [Int](repeating: 0, count: 286)
     private var distanceCounts = [Int](repeating: 0, count: 30)
     private var adler = Adler32()
+    /// A run that may go on.
+    private var pending: (byte: UInt8, count: Int) = (0, 0)
 
-    mutating func literal(_ byte: UInt8) {
+    /// One byte.
+    mutating func literal(_ byte: UInt8) { run(byte, count: 1) }
+
+    private mutating func send(_ byte: UInt8) {
         symbols.append((0, UInt16(byte)))
         literalCounts[Int(byte)] += 1
         adler.append(byte)
@@ -180,18 +185,41 @@ struct RunDeflater {
 
     /// The same byte `count` times.
     mutating func run(_ byte: UInt8, count: Int) {
-        guard count > 0 else { return }
-        literal(byte)
-        let rest = repeated(count - 1, distance: 1)
-        adler.append(byte, count: count - 1 - rest)
-        for _ in 0..<rest { literal(byte) }
+        if byte == pending.byte {
+            pending.count += count
+        } else {
+            sendPending()
+            pending = (byte, count)
+        }
+    }
+
+    private mutating func sendPending() {
+        guard pending.count > 0 else { return }
+        send(pending.byte)
+        let rest = repeated(pending.count - 1, distance: 1)
+        adler.append(pending.byte, count: pending.count - 1 - rest)
+        for _ in 0..<rest { send(pending.byte) }
+        pending.count = 0
+    }
+
+    /// Bytes of which many are equal to their neighbours.
+    mutating func runs(_ bytes: UnsafeRawBufferPointer) {
+        var start = 0
+        while start < bytes.count {
+            var end = start + 1
+            while end < bytes.count, bytes[end] == bytes[start] { end += 1 }
+            run(bytes[start], count: end - start)
+            start = end
+        }
     }
 
     /// A copy of what was `distance` bytes before; `bytes` are what it amounts to.
-    mutating func copy(_ bytes: [UInt8], distance: Int) {
+    mutating func copy(_ bytes: UnsafeRawBufferPointer, distance: Int) {
+        sendPending()
         let rest = repeated(bytes.count, distance: distance)
-        adler.append(Adler32.Stretch(bytes.dropLast(rest)))
-        for byte in bytes.suffix(rest) { literal(byte) }
+        let split = bytes.count - rest
+        adler.append(Adler32.Stretch(UnsafeRawBufferPointer(rebasing: bytes[..<split])))
+        for byte in bytes[split...] { send(byte) }
     }
 
     /// Adds repetitions; returns the one or two bytes at the end that are too few for one.
@@ -207,7 +235,8 @@ struct RunDeflater {
         return rest
     }
 
-    func finish() -> [UInt8] {
+    mutating func finish() -> [UInt8] {
+        sendPending()
         var writer = DeflateBitWriter(appendingTo: [0x78, 0x9c])
         let codes = DeflateCodes(literals: literalCounts, distances: distanceCounts)
         codes.writeHeader(to: &writer, isLast: true)

@@ -19,25 +19,32 @@ enum PNGEncoder {
     static func mask(_ map: ClassMap, gray: [UInt8]) -> [UInt8] {
         var deflater = RunDeflater()
         let width = map.width
-        var row = [UInt8](repeating: 0, count: width)
-        var previous: [UInt8] = []
-        for y in 0..<map.height {
-            map.pixels[(y * width)..<((y + 1) * width)].withUnsafeBufferPointer { pixels in
-                for x in 0..<width { row[x] = gray[Int(pixels[x])] }
+        // Rows begin with their filter: 0, none.
+        var row = [UInt8](repeating: 0, count: width + 1)
+        var isSameAsBefore = false
+        map.pixels.withUnsafeBufferPointer { pixels in
+            for y in 0..<map.height {
+                // Rows that nothing was drawn on are all alike.
+                if y > 0, !map.mayHoldPlant(row: y), !map.mayHoldPlant(row: y - 1) {
+                    isSameAsBefore = true
+                } else {
+                    isSameAsBefore = y > 0
+                    for x in 0..<width {
+                        let value = gray[Int(pixels[y * width + x])]
+                        if row[x + 1] != value {
+                            row[x + 1] = value
+                            isSameAsBefore = false
+                        }
+                    }
+                }
+                row.withUnsafeBytes { row in
+                    if isSameAsBefore, row.contains(where: { $0 != 0 }) {
+                        deflater.copy(row, distance: width + 1)
+                    } else {
+                        deflater.runs(row)
+                    }
+                }
             }
-            if row == previous {
-                deflater.copy([0] + row, distance: width + 1)
-                continue
-            }
-            deflater.literal(0)
-            var start = 0
-            while start < width {
-                var end = start + 1
-                while end < width, row[end] == row[start] { end += 1 }
-                deflater.run(row[start], count: end - start)
-                start = end
-            }
-            previous = row
         }
         return file(width: width, height: map.height, color: .gray, data: deflater.finish())
     }
@@ -50,7 +57,8 @@ enum PNGEncoder {
             bytes.appendBigEndian(UInt32(content.count))
             let start = bytes.count
             bytes += Array(type.utf8) + content
-            bytes.appendBigEndian(CRC32.of(bytes[start...]))
+            let checksum = bytes.withUnsafeBytes { CRC32.of(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+            bytes.appendBigEndian(checksum)
         }
         var header: [UInt8] = []
         header.appendBigEndian(UInt32(width))

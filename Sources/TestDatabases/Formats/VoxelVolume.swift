@@ -122,7 +122,8 @@ struct VoxelVolume: Sendable {
                     let start = place
                     while place < voxels.count, voxels[place] != 0 { place += 1 }
                     for byte in one { deflater.literal(byte) }
-                    deflater.copy(Array(repeatElement(one, count: place - start - 1).joined()), distance: 4)
+                    let rest = Array(repeatElement(one, count: place - start - 1).joined())
+                    rest.withUnsafeBytes { deflater.copy($0, distance: 4) }
                 }
             }
         } else {

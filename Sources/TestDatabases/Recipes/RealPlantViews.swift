@@ -35,9 +35,9 @@ struct RealPlantViews: Sendable {
             looks: colors.enumerated().map { number, color in
                 JPEGEncoder.Look(
                     red: Int(color[0]), green: Int(color[1]), blue: Int(color[2]),
-                    grain: number < 4 ? 2 : 9, chromaGrain: number < 4 ? 0 : 1, shaded: number < 4)
+                    grain: number < 4 ? 1 : 9, chromaGrain: number < 4 ? 0 : 1, shaded: number < 4)
             }, seed: seed)
-        undistorted = GrainyPNGEncoder(color: .rgb, colors: colors, grainyShare: 18, seed: seed)
+        undistorted = GrainyPNGEncoder(color: .rgb, colors: colors, grainyShare: 26, seed: seed)
     }
 
     /// The camera of a view, at the size of the genuine pictures.

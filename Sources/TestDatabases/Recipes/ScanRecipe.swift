@@ -19,7 +19,7 @@ struct ScanRecipe: Sendable {
 
     /// In the order of the index.
     var filesets: [Fileset]
-    var metadata: JSONValue?
+    var metadata: JSONValue? = nil
     /// Files directly in the scan that the index does not list: `scan.toml`.
     var looseFiles: [(name: String, content: String)] = []
     /// Some of the genuine indexes end with a line feed, written by hand.
@@ -70,17 +70,17 @@ struct ScanRecipe: Sendable {
     }
 
     /// The recipe of a dataset's look-alike.
-    init(_ dataset: TestDataset, seed: UInt64, detail: TestDatabaseOptions.Detail) {
+    static func lookAlike(of dataset: TestDataset, seed: UInt64, detail: TestDatabaseOptions.Detail)
+        -> ScanRecipe
+    {
         switch dataset {
-        case .arabidopsis000: self = ArabidopsisViews(seed: seed, detail: detail).recipe
-        case .realPlant: self = RealPlantViews(seed: seed, detail: detail).recipe
-        case .realPlantAnalyzed: self = RealPlantViews(seed: seed, detail: detail).analyzedRecipe
-        case .virtualPlant: self = VirtualPlantViews(seed: seed, detail: detail).recipe
-        case .virtualPlantAnalyzed: self = VirtualPlantViews(seed: seed, detail: detail).analyzedRecipe
+        case .arabidopsis000: ArabidopsisViews(seed: seed, detail: detail).recipe
+        case .realPlant: RealPlantViews(seed: seed, detail: detail).recipe
+        case .realPlantAnalyzed: RealPlantViews(seed: seed, detail: detail).analyzedRecipe
+        case .virtualPlant: VirtualPlantViews(seed: seed, detail: detail).recipe
+        case .virtualPlantAnalyzed: VirtualPlantViews(seed: seed, detail: detail).analyzedRecipe
         }
     }
-
-    init(filesets: [Fileset]) { self.filesets = filesets }
 }
 
 extension TestDatabaseOptions.Detail {
@@ -98,6 +98,6 @@ extension String {
     /// A number with leading zeros.
     init(_ number: Int, digits: Int) {
         let text = String(number)
-        self = String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+        self = String(repeating: "0", count: Swift.max(0, digits - text.utf8.count)) + text
     }
 }

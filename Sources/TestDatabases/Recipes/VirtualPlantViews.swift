@@ -29,7 +29,7 @@ struct VirtualPlantViews: Sendable {
                 hasFlowers: false),
             angles: measures.angles, internodes: measures.internodes, seed: seed)
         let colors = Colors.rgb(surroundings: [[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]).map { $0 + [255] }
-        encoder = GrainyPNGEncoder(color: .rgba, colors: colors, grainyShare: 8, seed: seed)
+        encoder = GrainyPNGEncoder(color: .rgba, colors: colors, grainyShare: 21, seed: seed)
     }
 
     private func camera(_ view: Int) -> Camera {

@@ -63,7 +63,7 @@ struct DiffCommand: AsyncParsableCommand {
         }
         let status = ExitStatus(plan, reportsDifferences: true)
         if json {
-            let events = JSONEvents(schema: JSONEvents.diffSchema, run: RunID.now().rawValue)
+            let events = JSONEvents(schema: JSONEvents.diffSchema, run: RunID.make().rawValue)
             if !quiet {
                 console.data(
                     events.plan(plan, source: locations.0, target: locations.1, isDryRun: true).jsonLine)

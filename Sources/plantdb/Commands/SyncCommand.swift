@@ -22,7 +22,7 @@ struct SyncCommand: AsyncParsableCommand {
               What would happen?
                 plantdb sync -n -i /data/greenhouse /backup/greenhouse
               Two scans, and all of a series:
-                plantdb sync /data/greenhouse /backup/greenhouse plant_01 plant_02 'series_*'
+                plantdb sync /data/greenhouse /backup/greenhouse plant_01 'series_*'
               Images only, of one species:
                 plantdb sync A B --fileset images --where object.species=Arabidopsis
               An exact copy; deletes at most 50 files, and keeps them in the trash:
@@ -81,14 +81,13 @@ struct SyncCommand: AsyncParsableCommand {
         var report: ReportFile?
         if let path = output.report { report = try ReportFile(path: path) }
         let options = try options()
-        let runID = RunID.now()
+        let runID = RunID.make()
         let events = output.json ? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue) : nil
         console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
 
-        let role: DatabaseRole = planning.dryRun ? .plannedTarget : .target
         do {
             try await withDatabase(source) { sourceDatabase in
-                try await withDatabase(target, as: role) { targetDatabase in
+                try await withDatabase(target, as: .target) { targetDatabase in
                     let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,
@@ -119,7 +118,7 @@ struct SyncCommand: AsyncParsableCommand {
         default: throw error
         }
         let status = failure.status.namingSignal
-        let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: RunID.now().rawValue)
+        let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: RunID.make().rawValue)
         let summary = writer.summary(
             SyncReport(runID: RunID(rawValue: writer.run), error: failure.error), exitCode: status.code)
         if events != nil {

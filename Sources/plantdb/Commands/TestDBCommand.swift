@@ -62,7 +62,9 @@ struct TestDBCommand: AsyncParsableCommand {
         if download { options.source = .zenodo }
         let origins = try await TestDatabase.populate(
             root: path, datasets: datasets ?? [], options: options
-        ) { console.show(TestDatabaseText.line(of: $0)) }
+        ) { progress in
+            if let line = TestDatabaseText.line(of: progress) { console.show(line) }
+        }
         for origin in origins { console.data(TestDatabaseText.line(of: origin)) }
         console.data("\(path.printable) is a database with \(Sizes.count(origins.count, "dataset"))")
         console.flush()

@@ -20,8 +20,8 @@ struct PlanOptions: ParsableArguments {
 struct SafetyOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "auto: sizes, digests in passing, an unchanged source; full: also read back what was written; none.",
-            valueName: "auto|full|none"))
+            "What is checked of what was written. auto: sizes, digests in passing, an unchanged source; full: also read it back.",
+            valueName: "how"))
     var verify = SyncOptions.Verification.auto
 
     @Flag(help: "Delete at the target what the source does not have.")
@@ -68,8 +68,8 @@ struct TransferOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "auto: what replaces something is on disk first; always: what is reported done is on disk; never.",
-            valueName: "auto|always|never"))
+            "What is flushed to disk. auto: what replaces something, first; always: all that is reported done.",
+            valueName: "when"))
     var fsync = TransactionOptions.Durability.auto
 
     func apply(to options: inout SyncOptions) {

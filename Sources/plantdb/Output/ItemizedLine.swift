@@ -77,6 +77,7 @@ enum ItemizedLine {
             case .specialFile: "skipped: special file"
             case .invalidName: "skipped: invalid name"
             case .unreadable: "cannot be read"
+            case .notAScan: "skipped: not a scan"
             }
         guard let detail = skipped.detail else { return reason }
         return "\(reason) (\(detail.printable))"

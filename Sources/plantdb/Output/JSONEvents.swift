@@ -146,19 +146,15 @@ struct JSONEvents: Sendable {
                         JSONObject([
                             ("created", scans(.created)), ("updated", scans(.updated)),
                             ("removed", scans(.removed)),
-                            (
-                                "unchanged",
-                                .number(
-                                    report.scansUnchanged
-                                        + report.scans.reduce(0) { $0 + ($1.outcome == .unchanged ? 1 : 0) })
-                            ),
+                            ("unchanged", .number(report.scansUnchanged)),
                             ("failed", scans(.failed)), ("notDone", scans(.notDone)),
                         ]))
                 ),
                 ("totals", Self.object(of: report.totals)),
                 (
                     "perScan",
-                    .array(report.scans.map { .object(JSONObject(Self.members(of: $0))) })
+                    .array(
+                        report.scans.filter(\.hasSomethingToSay).map { .object(JSONObject(Self.members(of: $0))) })
                 ),
                 ("errors", .array(report.errors.map(Self.object(of:)))),
             ])
@@ -244,5 +240,13 @@ struct JSONEvents: Sendable {
                 ("filesKept", .number(counts.filesKept)), ("filesSkipped", .number(counts.filesSkipped)),
                 ("filesFailed", .number(counts.filesFailed)),
             ]))
+    }
+}
+
+extension ScanReport {
+    /// False for a scan that is equal on both sides, of which there may be very many.
+    var hasSomethingToSay: Bool {
+        outcome != .unchanged || counts.filesUnresolved > 0 || counts.filesKept > 0 || !skipped.isEmpty
+            || !errors.isEmpty
     }
 }

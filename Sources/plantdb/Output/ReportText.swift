@@ -6,7 +6,7 @@ enum ReportText {
     /// - Parameter verbose: a line for every scan that had work, not only for those that failed.
     static func lines(_ report: SyncReport, verbose: Bool) -> [String] {
         var lines = totals(report)
-        for scan in report.scans where verbose || scan.outcome.isFailure { lines.append(line(of: scan)) }
+        for scan in report.scans where scan.outcome.isFailure || (verbose && scan.hasSomethingToSay) { lines.append(line(of: scan)) }
         lines += skipped(report)
         return lines
     }
@@ -18,7 +18,7 @@ enum ReportText {
         }
         let scanCounts: [(String, Int)] = [
             ("created", scans(.created)), ("updated", scans(.updated)), ("removed", scans(.removed)),
-            ("unchanged", report.scansUnchanged + scans(.unchanged)), ("failed", scans(.failed)),
+            ("unchanged", report.scansUnchanged), ("failed", scans(.failed)),
             ("not done", scans(.notDone)),
         ]
         let fileCounts: [(String, Int)] = [
@@ -89,15 +89,12 @@ enum ReportText {
         return lines
     }
 
-    /// `error: scan1/images/0001.jpg: message (cause)`.
+    /// `error: scan1/images/0001.jpg: message (cause)`; the place only where the message does
+    /// not name it.
     static func line(of error: DatabaseError) -> String {
-        let place =
-            switch (error.scan, error.path) {
-            case (let scan?, let path?): "\(scan)/\(path.printable): "
-            case (let scan?, nil): "\(scan): "
-            case (nil, let path?): "\(path.printable): "
-            case (nil, nil): ""
-            }
+        let names = [error.scan?.rawValue, error.path?.printable].compactMap(\.self)
+        let isNamed = names.allSatisfy { error.message.printable.contains($0) }
+        let place = isNamed ? "" : names.joined(separator: "/") + ": "
         return "error: \(place)\(error.description.printable)"
     }
 

@@ -36,7 +36,7 @@ final class SyncPrinter: Sendable {
         case .planned(let plan):
             show(plan, isDryRun: false)
         case .waiting(let message):
-            console.note(message.printable)
+            console.note("waiting \(message.printable)")
             emit { $0.waiting(message) }
         case .scanStarted(let scan, let files, let bytes):
             emit { $0.scanStarted(scan, files: files, bytes: bytes) }
@@ -57,6 +57,7 @@ final class SyncPrinter: Sendable {
     }
 
     private func show(_ plan: SyncPlan, isDryRun: Bool) {
+        for notice in plan.notices { say(notice) }
         if itemizes && events == nil && !console.isQuiet {
             ItemizedLine.lines(of: plan, showsEqual: console.isVerbose) { console.data($0) }
         }
@@ -118,7 +119,6 @@ final class SyncPrinter: Sendable {
     /// - Parameter exitCode: whether differences make the status 4.
     /// - Throws: ``ExitStatus`` unless it is 0.
     func finish(dryRun plan: SyncPlan, options: SyncOptions, exitCode: Bool) throws {
-        for notice in plan.notices { say(notice) }
         show(plan, isDryRun: true)
         var status = ExitStatus(plan, reportsDifferences: exitCode)
         if !itemizes {

@@ -75,26 +75,34 @@ final class Console: Sendable {
     func logOnly(_ line: String) { log?.write(line) }
 
     func show(_ value: SyncProgress) {
+        show(
+            isLast: value.scansFinished >= value.scansPlanned,
+            bar: { $0.line(value, columns: Terminal.columns) },
+            plain: { ProgressBar.plainLine(value) })
+    }
+
+    /// Progress in words, on one line.
+    func show(_ words: String) {
+        show(isLast: false, bar: { _ in String(words.prefix(Terminal.columns - 1)) }, plain: { words })
+    }
+
+    private func show(isLast: Bool, bar: (ProgressBar) -> String, plain: () -> String) {
         guard progress != .none, !isQuiet else { return }
         state.withLock { state in
             let now = ContinuousClock.now
-            let interval: Duration = progress == .bar ? .milliseconds(100) : .seconds(5)
+            let interval: Duration = progress == .bar ? .milliseconds(80) : .seconds(5)
             // The first plain line comes after an interval: a short run needs none.
             if state.lastProgress == nil && progress == .plainLines { state.lastProgress = now }
-            let isLast = value.scansFinished >= value.scansPlanned
             if let last = state.lastProgress, now - last < interval, !(isLast && progress == .bar) { return }
             state.lastProgress = now
-            switch progress {
-            case .bar:
-                let line = state.bar.line(value, columns: Terminal.columns)
+            if progress == .bar {
                 // Return to the line's start, draw, and clear what an older, longer line left.
-                Descriptor.writeAll("\r\(line)\u{1b}[K", to: STDERR_FILENO)
+                Descriptor.writeAll("\r\(bar(state.bar))\u{1b}[K", to: STDERR_FILENO)
                 state.barIsDrawn = true
-            case .plainLines:
-                let line = ProgressBar.plainLine(value)
+            } else {
+                let line = plain()
                 log?.write(line)
                 Descriptor.writeAll(line + "\n", to: STDERR_FILENO)
-            case .none: break
             }
         }
     }

@@ -29,7 +29,8 @@ enum SignalWatch {
         onFirst: @escaping @Sendable (Int32) -> Void, onForcedEnd: @escaping @Sendable (Int32) -> Void
     ) {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { return }
+        guard pipe(&ends) == 0 else { return }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         wakeDescriptor = ends[1]
         let reader = ends[0]
         for number in [SIGINT, SIGTERM, SIGHUP] {

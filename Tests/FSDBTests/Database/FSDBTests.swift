@@ -23,11 +23,13 @@ struct FSDBTests {
 
     private func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path + "/" + name) }
 
-    private func error(_ body: () throws(DatabaseError) -> Void) -> DatabaseError? {
-        do throws(DatabaseError) {
+    private func error(_ body: () throws -> Void) -> DatabaseError? {
+        do {
             try body()
             return nil
-        } catch { return error }
+        } catch {
+            return DatabaseError.wrapping(error, while: "testing")
+        }
     }
 
     // MARK: Opening

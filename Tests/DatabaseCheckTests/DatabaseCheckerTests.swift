@@ -1,0 +1,320 @@
+import DatabaseCheck
+import FSDB
+import Foundation
+import PlantDBCore
+import PlantDBTesting
+import Testing
+
+struct DatabaseCheckerTests {
+    private func check(_ scans: [String: DictionarySource.Content]) async throws(DatabaseError) -> CheckReport {
+        try await DatabaseChecker(source: DictionarySource(scans: scans)).run()
+    }
+
+    private func refusing(_ report: CheckReport) -> [UpstreamRelease] {
+        UpstreamRelease.allCases.filter { !report.refusals(by: $0).isEmpty }
+    }
+
+    /// Code and path of each finding, sorted.
+    private func found(_ report: CheckReport) -> [String] {
+        report.findings.map { "\($0.code) \($0.path ?? "")".trimmingCharacters(in: .whitespaces) }.sorted()
+    }
+
+    @Test func nothingIsWrongWithAGoodDatabase() async throws {
+        let report = try await check(["a": .good, "b": .good])
+        #expect(report.findings == [])
+        #expect(report.refusals == [])
+        #expect(report.worst == nil)
+        #expect(report.scansChecked == 2)
+        #expect(report.filesChecked == 14)
+        let empty = try await check([:])
+        #expect(empty.findings.isEmpty && empty.refusals.isEmpty)
+    }
+
+    // MARK: The index and the files
+
+    @Test func findsWhatIsListedAndAbsent() async throws {
+        let report = try await check(["a": .good.with("images/00000_rgb.jpg", nil)])
+        #expect(found(report) == ["missingFile images/00000_rgb.jpg", "noImages"])
+        #expect(report.findings.first?.scan == "a")
+        #expect(report.worst == .error)
+        // Upstream drops the entry and opens the database.
+        #expect(report.refusals.isEmpty)
+    }
+
+    @Test func aMissingFilesetIsOneFinding() async throws {
+        let report = try await check(["a": .good.with("images/00000_rgb.jpg", nil).with("images/", nil)])
+        #expect(found(report) == ["missingFileset images", "noImages"])
+    }
+
+    @Test func findsWhatIsThereAndUnlisted() async throws {
+        let report = try await check([
+            "a": .good.with("images/extra.jpg", "x").with("images/sub/deep.jpg", "x").with("Voxels/v.npz", "x")
+                .with("Voxels/w.npz", "x").with("webcache/1.jpeg", "x").with("pipeline.toml", "x")
+        ])
+        #expect(
+            found(report) == [
+                "unlistedDirectory Voxels", "unlistedFile images/extra.jpg", "unlistedFile images/sub/deep.jpg",
+            ])
+        #expect(report.findings.first { $0.code == .unlistedDirectory }?.message.contains("2 files") == true)
+        #expect(report.worst == .warning)
+    }
+
+    @Test func findsMetadataOfNothing() async throws {
+        let report = try await check([
+            "a": .good.with("metadata/Voxels.json", "{}").with("metadata/images/gone.json", "{}")
+        ])
+        #expect(found(report) == ["orphanedMetadata metadata/Voxels.json", "orphanedMetadata metadata/images/gone.json"])
+        #expect(report.worst == .note)
+    }
+
+    @Test func flawsOfTheIndexAreNamed() async throws {
+        let index = #"""
+            {"filesets": [
+                {"id": "images", "files": [
+                    {"id": "00000_rgb", "file": "00000_rgb.jpg"}, {"id": "00000_rgb", "file": "00000_rgb.jpg"},
+                    {"file": "x"}, {"id": "y"}, {"id": "up", "file": "../../x"}
+                ]},
+                {"id": "Voxels"}
+            ]}
+            """#
+        let report = try await check(["a": .good.with("files.json", index)])
+        let flaws = report.findings.filter { $0.code == .indexFlaw }
+        #expect(flaws.count == 5)
+        #expect(flaws.filter { $0.severity == .error }.count == 3)
+        #expect(refusing(report) == [.v0_14])
+        #expect(report.refusals(by: .v0_14).count == 2)
+    }
+
+    // MARK: What releases refuse (upstream-observed)
+
+    @Test(arguments: [
+        ("{", UpstreamRelease.allCases), ("", UpstreamRelease.allCases), ("\u{feff}{\"filesets\": []}", UpstreamRelease.allCases),
+        ("{}", UpstreamRelease.allCases), ("[]", UpstreamRelease.allCases), (#"{"filesets": 1}"#, [.v0_14, .v0_15]),
+    ])
+    func aBadIndexStopsReleases(_ text: String, _ releases: [UpstreamRelease]) async throws {
+        let report = try await check(["a": .good.with("files.json", text)])
+        #expect(refusing(report) == releases)
+        #expect(found(report) == ["invalidIndex files.json"])
+        #expect(report.worst == .error)
+    }
+
+    @Test func aMissingIndexOrMetadataStopsReleases() async throws {
+        #expect(refusing(try await check(["a": .good.with("files.json", nil)])) == [.v0_15, .v0_16])
+        var bare = DictionarySource.Content.good
+        bare.files = bare.files.filter { !$0.key.hasPrefix("metadata") }
+        #expect(refusing(try await check(["a": bare])) == [.v0_16])
+        #expect(found(try await check(["a": bare])) == ["missingMetadata metadata"])
+    }
+
+    @Test(arguments: [
+        ("metadata/metadata.json", UpstreamRelease.allCases), ("measures.json", UpstreamRelease.allCases),
+        ("metadata/images/00000_rgb.json", [.v0_14]), ("metadata/images.json", [.v0_14, .v0_15]),
+    ])
+    func metadataOfTheWrongShapeStopsReleases(_ path: String, _ releases: [UpstreamRelease]) async throws {
+        let report = try await check(["a": .good.with(path, "[1]")])
+        #expect(refusing(report) == releases)
+        #expect(found(report) == ["wrongShape \(path)"])
+        // What is no JSON at all is read as empty by every release.
+        let invalid = try await check(["a": .good.with(path, "{\"a\": oops}")])
+        #expect(found(invalid) == ["invalidJSON \(path)"])
+        #expect(invalid.refusals.isEmpty)
+        #expect(invalid.findings.first?.message.contains("line 1, column 7") == true)
+    }
+
+    @Test func strayDirectoriesStopRecentReleases() async throws {
+        let report = try await check([
+            "good": .good, "models": .init(kind: .stray(reason: "it has no files.json")),
+            "configs": .init(kind: .stray(reason: "it has no files.json")),
+            "half": .init(kind: .stray(reason: "it has no files.json"), files: ["metadata/metadata.json": "{}"]),
+        ])
+        #expect(report.refusals(by: .v0_14).isEmpty)
+        #expect(report.refusals(by: .v0_15).map(\.scan) == ["half"])
+        #expect(report.refusals(by: .v0_16).map(\.scan) == ["half", "models"])
+        #expect(report.findings.filter { $0.scan == "configs" }.map(\.severity) == [.note])
+        #expect(report.scansChecked == 1)
+        #expect(report.counts == [.error: 3, .note: 1])
+    }
+
+    @Test func namesThatAreNoScanNamesAreFound() async throws {
+        var source = DictionarySource(scans: ["good": .good])
+        source.skipped = [
+            SkippedEntry(path: "my scan", reason: .invalidName), SkippedEntry(path: "a b", reason: .notAScan, detail: "empty"),
+            SkippedEntry(path: "closed", reason: .unreadable, detail: "Permission denied"),
+            SkippedEntry(path: "link", reason: .symbolicLink),
+        ]
+        let report = try await DatabaseChecker(source: source).run()
+        #expect(report.findings.map(\.code) == [.invalidName, .strayDirectory, .unreadable, .symbolicLink])
+        #expect(report.refusals(by: .v0_16).map(\.scan) == ["a b"])
+        #expect(report.findings.first?.scan == "my scan")
+    }
+
+    // MARK: Names
+
+    @Test func namesAreJudgedByTheRulesOfEachRelease() {
+        for id in ["a", "scan_1", "Scan-2", "0"] {
+            #expect(UpstreamRelease.allCases.allSatisfy { $0.canCreate(id: id) }, "\(id)")
+        }
+        #expect(UpstreamRelease.v0_14.canCreate(id: "pflänzchen.1"))
+        #expect(!UpstreamRelease.v0_14.canCreate(id: "a b"))
+        #expect(!UpstreamRelease.v0_14.canCreate(id: ""))
+        #expect(!UpstreamRelease.v0_14.canCreate(id: String(repeating: "a", count: 256)))
+        for id in ["_a", "a.b", "é", "-a", "", String(repeating: "a", count: 129)] {
+            #expect(!UpstreamRelease.v0_16.canCreate(id: id), "\(id)")
+        }
+        #expect(UpstreamRelease.canAddress(id: "a.b-_"))
+        #expect(!UpstreamRelease.canAddress(id: "é"))
+    }
+
+    @Test func namesThatAReleaseCannotCreateAreNoted() async throws {
+        let index = #"{"filesets": [{"id": "images", "files": [{"id": "a b", "file": "a b.jpg"}]}]}"#
+        let report = try await check([
+            "scan.1": DictionarySource.Content(files: [
+                "files.json": index, "images/a b.jpg": "x", "metadata/metadata.json": "{}",
+            ])
+        ])
+        #expect(report.findings.map(\.code) == [.invalidName, .invalidName])
+        #expect(report.findings.map(\.severity) == [.note, .warning])
+        #expect(report.findings[0].message.contains("0.16+"))
+        #expect(report.findings[1].path == "images/a b.jpg")
+    }
+
+    // MARK: Timelapses
+
+    @Test func contradictionsOfTimelapsesAreFound() async throws {
+        func member(_ metadata: String?) -> DictionarySource.Content { .good.with("metadata/metadata.json", metadata) }
+        let container = DictionarySource.Content(kind: .timelapse, files: ["timelapse.json": #"{"id": "TL"}"#])
+        let good = try await check(["TL": container, "TL/a": member(#"{"timelapse": {"id": "TL"}}"#)])
+        #expect(good.findings.map(\.code) == [.timelapse])
+        #expect(good.findings.map(\.severity) == [.warning])
+        // No release of 0.16 opens a container that has a scan; an empty one it opens.
+        #expect(refusing(good) == [.v0_16])
+        #expect(refusing(try await check(["TL": container])).isEmpty)
+
+        for (scan, metadata) in [
+            ("TL/a", "{}"), ("TL/a", nil), ("TL/a", #"{"timelapse": {"id": "other"}}"#), ("flat", #"{"timelapse": {"id": "TL"}}"#),
+        ] {
+            let report = try await check(["TL": container, scan: member(metadata)])
+            let own = report.findings.filter { $0.scan == scan }
+            #expect(own.map(\.code) == [.timelapse], "\(scan) with \(metadata ?? "none")")
+            #expect(own.map(\.severity) == [.error])
+            #expect(report.refusals(by: .v0_16).contains { $0.scan == scan })
+        }
+    }
+
+    @Test func oneNameInTwoPlacesIsFound() async throws {
+        let container = DictionarySource.Content(kind: .timelapse, files: ["timelapse.json": "oops"])
+        let report = try await check([
+            "TL": container, "TL/a": .good.with("metadata/metadata.json", #"{"timelapse": {"id": "TL"}}"#), "a": .good,
+        ])
+        #expect(Set(report.findings.filter { $0.code == .duplicateScan }.map(\.scan)) == ["TL/a", "a"])
+        #expect(report.findings.contains { $0.code == .invalidJSON && $0.scan == "TL" })
+    }
+
+    // MARK: Entries
+
+    @Test func whatIsNotCarriedIsFound() async throws {
+        var content = DictionarySource.Content.good.with("images/00000_rgb.jpg", nil)
+        content.skipped = [
+            SkippedEntry(path: "images/00000_rgb.jpg", reason: .symbolicLink),
+            SkippedEntry(path: "images/fifo", reason: .specialFile),
+            SkippedEntry(path: "images/a\\b", reason: .invalidName, detail: "it holds a backslash"),
+            SkippedEntry(path: "closed", reason: .unreadable, detail: "Permission denied"),
+        ]
+        let report = try await check(["a": content])
+        // The listed file is there, as a link: it is not called missing.
+        #expect(
+            found(report) == [
+                "invalidName images/a\\b", "noImages", "specialFile images/fifo", "symbolicLink images/00000_rgb.jpg",
+                "unreadable closed",
+            ])
+        #expect(report.worst == .error)
+    }
+
+    @Test func filesOlderThanArchivesAreFound() async throws {
+        var content = DictionarySource.Content.good
+        content.modified["images/00000_rgb.jpg"] = ModificationTime(seconds: 315_532_799)
+        content.modified["scan.toml"] = ModificationTime(seconds: 315_532_800)
+        #expect(found(try await check(["a": content])) == ["oldModificationTime images/00000_rgb.jpg"])
+    }
+
+    @Test func manyFindingsOfOneKindAreCountedNotListed() async throws {
+        var content = DictionarySource.Content.good
+        for index in 0..<250 { content.files["images/x\(index).jpg"] = "x" }
+        let report = try await check(["a": content])
+        #expect(report.findings.count == 101)
+        #expect(report.findings.last?.message.contains("150 more") == true)
+        #expect(report.counts[.warning] == 250)
+    }
+
+    // MARK: Failures
+
+    @Test func whatCannotBeReadIsAFindingAndAnUnreachablePeerAnError() async throws {
+        var broken = DictionarySource.Content.good
+        broken.failure = DatabaseError(.permissionDenied, "cannot list it")
+        var gone = DictionarySource.Content.good
+        gone.isGone = true
+        var changing = DictionarySource.Content.good
+        changing.readFailure = DatabaseError(.sourceChanged, "changed", path: "files.json")
+        let report = try await check(["broken": broken, "changing": changing, "gone": gone, "ok": .good])
+        #expect(report.findings.map(\.code) == [.unreadable, .changedMeanwhile, .changedMeanwhile])
+        #expect(report.findings.map(\.scan) == ["broken", "changing", "gone"])
+
+        var cut = DictionarySource.Content.good
+        cut.readFailure = DatabaseError(.unreachable, "the line is dead")
+        await #expect(throws: DatabaseError(.unreachable, "")) { try await check(["a": cut]) }
+        await #expect(throws: DatabaseError(.unreachable, "")) {
+            try await DatabaseChecker(
+                source: DictionarySource(listingFailure: DatabaseError(.unreachable, ""))
+            ).run()
+        }
+    }
+
+    @Test func onlyWhatIsSelectedIsChecked() async throws {
+        let source = DictionarySource(scans: ["a": .good.with("files.json", "oops"), "b": .good])
+        let report = try await DatabaseChecker(source: source, concurrentScans: 1).run { $0.rawValue == "b" }
+        #expect(report.findings.isEmpty)
+        #expect(report.scansChecked == 1)
+    }
+
+    @Test func aCancelledCheckSaysSo() async throws {
+        let task = Task { () async -> DatabaseError? in
+            withUnsafeCurrentTask { $0?.cancel() }
+            do throws(DatabaseError) {
+                _ = try await check(["a": .good])
+                return nil
+            } catch { return error }
+        }
+        #expect(await task.value?.code == .cancelled)
+    }
+
+    // MARK: On disk
+
+    @Test func checksADatabaseOnDisk() async throws {
+        let folder = try TemporaryDirectory()
+        try SampleDatabase.plants(2).write(to: folder.appending("db"))
+        let endpoint = try await FSDBEndpoint.open(
+            path: folder.appending("db"), .existing, digestCacheFile: nil)
+        let report = try await DatabaseChecker(source: endpoint).run()
+        #expect(report.worst ?? .note < .warning, "\(report.findings)")
+        #expect(report.refusals.isEmpty)
+        try FileManager.default.createDirectory(
+            atPath: folder.appending("db/new folder"), withIntermediateDirectories: false)
+        let after = try await DatabaseChecker(source: endpoint).run()
+        #expect(refusing(after) == [.v0_16])
+        await endpoint.close()
+    }
+
+    @Test(.enabled(if: romiDataset != nil, "the ROMI data is not beside the package"))
+    func checksTheGenuineDatabase() async throws {
+        let endpoint = try await FSDBEndpoint.open(
+            path: try #require(romiDataset), .existing, digestCacheFile: nil)
+        let report = try await DatabaseChecker(source: endpoint).run()
+        await endpoint.close()
+        #expect(report.scansChecked == 4)
+        #expect(report.refusals == [])
+        let grave = report.findings.filter { $0.severity > .note }
+        // `models` lists a file that is not on disk.
+        #expect(grave.map(\.code) == [.missingFileset], "\(grave)")
+        #expect(grave.first?.scan == "models")
+    }
+}

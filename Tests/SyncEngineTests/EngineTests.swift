@@ -1,0 +1,365 @@
+import PlantDBCore
+import PlantDBTesting
+import SyncEngine
+import Synchronization
+import Testing
+
+/// What a run does, and what it leaves when something goes wrong.
+@Suite struct EngineTests {
+    private func scan(_ name: String) throws -> ScanID { try ScanID(name) }
+
+    @Test("A first run carries everything, a second nothing")
+    func firstAndSecondRun() async throws {
+        let bench = EngineBench(try .plants(3))
+        let first = await bench.run()
+        #expect(first.errors.isEmpty && first.scansPublished == 3)
+        #expect(first.totals.filesMoved == bench.source.content.fileCount)
+        #expect(first.totals.bytesMoved == Int64(bench.source.content.byteCount))
+        #expect(bench.target.content == bench.source.content)
+        bench.expectNoDebris()
+        let second = await bench.run()
+        #expect(second.scansUnchanged == 3 && second.scansPublished == 0)
+        #expect(second.totals.bytesMoved == 0)
+        #expect(bench.target.journal.count == 3, "new scans appear whole, by one step each")
+    }
+
+    @Test("What only the target has stays, unless its deletion was asked for")
+    func additive() async throws {
+        var bench = EngineBench(try .plants(1), into: try .plants(2, images: 5))
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.tree(of: try scan("plant_1")) != nil)
+        #expect(bench.target.tree(of: try scan("plant_0"))?["images/00004_rgb.jpg"] != nil)
+        bench.options = .mirroring
+        let report = await bench.run()
+        #expect(report.errors.isEmpty && report.outcome(of: "plant_1") == .removed)
+        #expect(bench.target.content.scans.count == 1)
+        #expect(bench.target.tree(of: try scan("plant_0"))?["images/00004_rgb.jpg"] == nil)
+    }
+
+    @Test("The deletion guard stops a run before it changes anything")
+    func deletionGuard() async throws {
+        let limits: [(SyncOptions.DeletionLimit, Bool)] = [
+            (.files(0), true), (.files(2), true), (.percent(10), true), (.percent(100), false), (.files(1000), false),
+        ]
+        for (limit, trips) in limits {
+            var bench = EngineBench(try .plants(1), into: try .plants(2))
+            bench.options.deletion = .delete(limit: limit)
+            let before = bench.target.content
+            let report = await bench.run()
+            #expect((report.error?.code == .deletionGuard) == trips, "\(limit)")
+            if trips {
+                #expect(bench.target.content == before && bench.target.journal.isEmpty)
+            } else {
+                #expect(bench.target.content == bench.source.content)
+            }
+            bench.expectNoDebris()
+        }
+    }
+
+    @Test("Deleted files and scans are in the trash of the run where that was asked for")
+    func trash() async throws {
+        var bench = EngineBench(try .plants(1), into: try .plants(2, images: 5))
+        bench.options = .mirroring
+        bench.options.usesTrash = true
+        let before = bench.target.content
+        #expect(await bench.run().errors.isEmpty)
+        let trash = bench.target.trash("run-1")
+        #expect(trash[try scan("plant_1")] == before["plant_1"])
+        #expect(
+            trash[try scan("plant_0")]?["images/00004_rgb.jpg"] == before["plant_0"]?["images/00004_rgb.jpg"])
+    }
+
+    @Test("A file that cannot be read fails its scan by name; nothing of the scan is published")
+    func unreadableFile() async throws {
+        let bench = EngineBench(try .plants(2))
+        let name = try scan("plant_0")
+        bench.source.setUnreadable([try ScanPath("images/00001_rgb.jpg")], in: name)
+        let report = await bench.run()
+        #expect(report.outcome(of: "plant_0") == .failed && report.outcome(of: "plant_1") == .created)
+        let error = try #require(report.errors.first)
+        #expect(error.code == .permissionDenied && error.scan == name && error.path == "images/00001_rgb.jpg")
+        #expect(bench.target.tree(of: name) == nil)
+        bench.expectNoDebris()
+    }
+
+    @Test("A passing failure is tried again, and told")
+    func retries() async throws {
+        var bench = EngineBench(try .plants(1))
+        bench.options.retries = 2
+        bench.sourceFaults = FaultPlan([
+            .init(.part, call: 5, .fail(.unreachable)), .init(.openParts, call: 2, .fail(.unreachable)),
+        ])
+        let log = EventLog()
+        let report = await bench.run(log.record)
+        #expect(report.errors.isEmpty && log.retries == 2)
+        #expect(bench.target.content == bench.source.content)
+        #expect(log.progress.last?.fractionPublished == 1)
+        #expect(log.progress.allSatisfy { $0.bytesStaged <= $0.bytesPlanned })
+    }
+
+    @Test("What will fail again is not tried again")
+    func noRetries() async throws {
+        for code in [DatabaseError.Code.permissionDenied, .verificationFailed, .noSpace, .locked] {
+            var bench = EngineBench(try .plants(1))
+            bench.options.retries = 5
+            bench.sourceFaults = FaultPlan([.init(.openParts, .fail(code))])
+            let log = EventLog()
+            let report = await bench.run(log.record)
+            #expect(report.codes == [code] && log.retries == 0)
+        }
+    }
+
+    @Test("A commit whose answer was lost is found to be done by the next try")
+    func lostAnswer() async throws {
+        for target in [SampleDatabase(), try .plants(1, images: 1)] {
+            var bench = EngineBench(try .plants(1), into: target)
+            bench.options.retries = 2
+            bench.targetFaults = FaultPlan([.init(.commit, .failAfterwards(.unreachable))])
+            let report = await bench.run()
+            #expect(report.errors.isEmpty, "\(report.errors)")
+            #expect(bench.target.tree(of: try scan("plant_0"))?["images/00002_rgb.jpg"] != nil)
+            bench.expectNoDebris()
+        }
+    }
+
+    @Test("A scan that became unreadable in part before its second try is not published in part")
+    func incompleteRetry() async throws {
+        var bench = EngineBench(try .plants(1))
+        bench.options.retries = 1
+        bench.sourceFaults = FaultPlan([
+            .init(.part, call: 4, .fail(.unreachable)), .always(.manifest, from: 2, .hideEntries(count: 1)),
+        ])
+        let report = await bench.run()
+        #expect(bench.target.content.scans.isEmpty)
+        #expect(!report.errors.isEmpty)
+    }
+
+    @Test("Cancelling ends the run with a valid target and the truth in the report")
+    func cancellation() async throws {
+        let faults: [(source: FaultPlan, target: FaultPlan)] = [
+            (FaultPlan([.init(.part, call: 7, .stall)]), FaultPlan()),
+            (FaultPlan(), FaultPlan([.init(.receive, .stall)])),
+            (FaultPlan(), FaultPlan([.init(.beginTransaction, .stall)])),
+            (FaultPlan([.init(.manifest, .stall)]), FaultPlan()),
+            (FaultPlan([.init(.listing, .stall)]), FaultPlan()),
+            (FaultPlan(), FaultPlan([.init(.acquireLock, .stall)])),
+            (FaultPlan(), FaultPlan([.init(.commit, .stall)])),
+        ]
+        for (source, target) in faults {
+            var bench = EngineBench(try .plants(2), into: try .plants(2, images: 1, seed: 9))
+            bench.sourceFaults = source
+            bench.targetFaults = target
+            bench.options.transfers = 1
+            let before = bench.target.content
+            let started = bench
+            let run = Task { await started.run() }
+            try await Task.sleep(for: .milliseconds(30))
+            run.cancel()
+            let report = await run.value
+            #expect(report.error?.code == .cancelled, "\(source) \(target)")
+            #expect(bench.target.content == before)
+            bench.expectNoDebris()
+            await bench.expectRecovery()
+        }
+    }
+
+    @Test("Scans published before the cancellation stay, and are reported")
+    func cancelledHalfway() async throws {
+        var bench = EngineBench(try .plants(3))
+        bench.options.transfers = 1
+        bench.sourceFaults = FaultPlan([.init(.openParts, call: 2, .stall)])
+        let started = bench
+        let run = Task { await started.run() }
+        while bench.target.content.scans.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+        run.cancel()
+        let report = await run.value
+        #expect(report.scans.map(\.outcome) == [.created, .notDone, .notDone])
+        #expect(bench.target.content.scans.count == 1)
+        await bench.expectRecovery()
+    }
+
+    @Test("A full target ends the run; it is said before anything is written where it is known")
+    func noSpace() async throws {
+        var bench = EngineBench(try .plants(3))
+        bench.options.transfers = 1
+        bench.targetFaults = FaultPlan([.init(.receive, call: 2, .fail(.noSpace))])
+        let report = await bench.run()
+        #expect(report.error?.code == .noSpace)
+        #expect(report.scans.map(\.outcome) == [.created, .failed, .notDone])
+        await bench.expectRecovery()
+
+        let small = MemoryDatabase()
+        let engine = SyncEngine(
+            source: MemoryEndpoint(bench.source), target: MemoryEndpoint(small, availableBytes: 100))
+        #expect(await engine.run().error?.code == .noSpace)
+        #expect(small.journal.isEmpty)
+    }
+
+    @Test("A timelapse is published before its members, and removed after them")
+    func timelapses() async throws {
+        var database = SampleDatabase()
+        var container = SampleTree()
+        try container.file("timelapse.json", "{}")
+        try database.add("growth", container)
+        for day in 1...3 { try database.add("growth/day_\(day)", .minimal("\(day)")) }
+        try database.add("alone", .minimal())
+        var bench = EngineBench(database)
+        bench.options.transfers = 4
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.content == bench.source.content)
+        let order = bench.target.journal.map { step in
+            if case .scan(let scan) = step { scan.rawValue } else { "?" }
+        }
+        let first = try #require(order.firstIndex(of: "growth"))
+        #expect(order[..<first].allSatisfy { !$0.hasPrefix("growth/") })
+
+        for name in ["growth", "growth/day_1", "growth/day_2", "growth/day_3"] {
+            bench.source.set(try scan(name), to: nil)
+        }
+        bench.options = .mirroring
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.content == bench.source.content)
+        #expect(bench.target.journal.last == .scanRemoval(try scan("growth")))
+    }
+
+    @Test("Scans are chosen by name and by pattern; a member brings its timelapse")
+    func selection() async throws {
+        var database = try SampleDatabase.plants(3)
+        var container = SampleTree()
+        try container.file("timelapse.json", "{}")
+        try database.add("growth", container)
+        for day in 1...2 { try database.add("growth/day_\(day)", .minimal("\(day)")) }
+        let expectations: [([String], Set<String>)] = [
+            (["plant_1"], ["plant_1"]), (["plant_[02]"], ["plant_0", "plant_2"]),
+            (["growth/day_1"], ["growth", "growth/day_1"]),
+            (["growth"], ["growth", "growth/day_1", "growth/day_2"]),
+            ([], Set(database.scans.keys.map(\.rawValue))),
+        ]
+        for (names, expected) in expectations {
+            var bench = EngineBench(database)
+            bench.options.selection.scans = names
+            #expect(await bench.run().errors.isEmpty)
+            #expect(Set(bench.target.content.scans.keys.map(\.rawValue)) == expected, "\(names)")
+        }
+    }
+
+    @Test("Deletion stays within the selection")
+    func deletionWithinSelection() async throws {
+        var bench = EngineBench(try .plants(1), into: try .plants(3))
+        bench.options = .mirroring
+        bench.options.selection.scans = ["plant_0"]
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.content.scans.count == 3)
+    }
+
+    @Test("Metadata conditions and a minimum age leave scans out, with a notice")
+    func conditions() async throws {
+        var database = try SampleDatabase.plants(1)
+        try database.add("bare", .minimal())
+        var bench = EngineBench(database)
+        bench.options.selection.metadata = [MetadataCondition(key: "object.species", value: "Arabidopsis")]
+        var report = await bench.run()
+        #expect(report.errors.isEmpty && bench.target.content.scans.keys.map(\.rawValue) == ["plant_0"])
+        #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "bare" })
+
+        var fresh = try SampleTree.minimal()
+        try fresh.file("images/now", "x", modified: ModificationTime(seconds: 4_000_000_000))
+        bench.source.set(try scan("fresh"), to: fresh)
+        bench.options.selection.metadata = []
+        bench.options.selection.minimumAge = .seconds(60)
+        report = await bench.run()
+        #expect(bench.target.tree(of: try scan("fresh")) == nil)
+        #expect(bench.target.tree(of: try scan("bare")) != nil)
+        #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "fresh" })
+    }
+
+    @Test("Strays are named and not carried; a peer's order of parts does not matter")
+    func straysAndOrder() async throws {
+        var database = try SampleDatabase.plants(1)
+        var stray = SampleTree()
+        try stray.file("notes.txt", "x")
+        try database.add("stray", stray)
+        let target = MemoryDatabase()
+        for order in [MemoryEndpoint.PartOrder.descending, .shuffled(seed: 4)] {
+            let engine = SyncEngine(
+                source: MemoryEndpoint(MemoryDatabase(database), partOrder: order),
+                target: MemoryEndpoint(target))
+            let report = await engine.run()
+            #expect(report.errors.isEmpty)
+            #expect(report.notices.contains { $0.kind == .stray && $0.scan == "stray" })
+            #expect(target.content.scans.keys.map(\.rawValue) == ["plant_0"])
+        }
+    }
+
+    @Test("A source that cannot be written is read without locks where that was asked for")
+    func withoutSourceLock() async throws {
+        var bench = EngineBench(try .plants(1))
+        bench.sourceFaults = FaultPlan([.always(.acquireLock, .fail(.permissionDenied))])
+        #expect(await bench.run().error?.code == .permissionDenied)
+        bench.options.locksSource = false
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.content == bench.source.content)
+    }
+
+    @Test("A target that takes new scans only gets them, and says what it cannot change")
+    func newScansOnly() async throws {
+        var bench = EngineBench(try .plants(2), into: try .plants(1, images: 1))
+        bench.targetCapabilities.writes = .newScans
+        let before = bench.target.tree(of: try scan("plant_0"))
+        let report = await bench.run()
+        #expect(bench.target.tree(of: try scan("plant_1")) == bench.source.tree(of: try scan("plant_1")))
+        #expect(bench.target.tree(of: try scan("plant_0")) == before)
+        #expect(report.totals.filesUnresolved > 0 || !report.errors.isEmpty)
+        #expect(try await !bench.engine().plan().isInSync)
+    }
+
+    @Test("300 random storms of faults leave every scan old or new, no debris, and a way on")
+    func storms() async throws {
+        for seed in TestSeed.rounds(300) {
+            var bench = EngineBench(
+                try .random(scans: 3, seed: seed.value), into: try .random(scans: 3, seed: seed.value &+ 7919))
+            bench.options = .mirroring
+            bench.options.comparison = seed.value % 3 == 0 ? .checksum : .sizeAndTime
+            bench.sourceFaults = .random(seed: seed.value &* 2)
+            bench.targetFaults = .random(seed: seed.value &* 2 &+ 1)
+            let old = bench.target.content
+            let source = bench.source.content
+            let planned = EventLog()
+            let report = await bench.run(planned.record)
+            let comment: Comment = "\(seed): \(bench.sourceFaults.faults), \(bench.targetFaults.faults)"
+            bench.expectNoDebris(comment)
+            #expect(bench.source.content == source, comment)
+            for name in Set(old.scans.keys).union(source.scans.keys) {
+                let now = bench.target.tree(of: name)
+                let isOldOrNew = now == old.scans[name] || now == source.scans[name]
+                #expect(isOldOrNew || isPublished(name, report), comment)
+            }
+            // What has no error is in sync.
+            if report.errors.isEmpty && report.totals.filesUnresolved == 0 {
+                #expect(bench.target.content.isLike(source), comment)
+            }
+            let second = await bench.runAgain()
+            #expect(second.errors.isEmpty, comment)
+            let third = await bench.runAgain()
+            #expect(third.totals.bytesMoved == 0 && third.scansPublished == 0, comment)
+            if second.totals.filesUnresolved == 0 { #expect(bench.target.content.isLike(source), comment) }
+        }
+    }
+
+    /// A scan may be neither old nor new where files that are newer at the target were kept.
+    private func isPublished(_ name: ScanID, _ report: SyncReport) -> Bool {
+        report.scans.contains { $0.scan == name && $0.counts.filesUnresolved > 0 }
+    }
+}
+
+extension SampleDatabase {
+    /// Whether the two hold the same files with the same bytes, whatever their times.
+    fileprivate func isLike(_ other: SampleDatabase) -> Bool {
+        scans.keys == other.scans.keys
+            && scans.allSatisfy { name, tree in
+                let twin = other.scans[name]
+                return tree.filePaths == twin?.filePaths
+                    && tree.filePaths.allSatisfy { tree[$0]?.content.count == twin?[$0]?.content.count }
+            }
+    }
+}
