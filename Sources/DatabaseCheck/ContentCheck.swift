@@ -40,7 +40,8 @@ struct ContentCheck {
             return nil
         case .invalid(let error):
             log.add(
-                .error, .invalidIndex, path: path, "\(error.message): no release opens the database; \(advice)")
+                .error, .invalidIndex, path: path,
+                "\(error.message): no release opens the database; \(advice)")
             log.refuse(UpstreamRelease.allCases, "its files.json is not valid JSON")
             return nil
         case .json(let value):

@@ -31,7 +31,8 @@ struct TimelapseCheck {
                     + "for a broken scan and, on a terminal, offers to delete it")
             if memberCounts[summary.scan, default: 0] > 0 {
                 logs[position].refuse(
-                    [.v0_16], "it is a timelapse container with scans in it, which these releases cannot open")
+                    [.v0_16], "it is a timelapse container with scans in it, which these releases cannot open"
+                )
             }
         }
     }

@@ -63,9 +63,12 @@ public enum TestDatabase {
             return try await ScanGeneration(dataset: dataset, options: options)
                 .run(inDatabase: root, progress: progress)
         case .download(let baseURL):
-            let archive = DatasetArchive(dataset, md5: options.checksums[dataset] ?? DatasetArchive(dataset).md5)
-            let file = try await ArchiveDownload(archive: archive, baseURL: baseURL, folder: options.cacheFolder)
-                .run(progress: progress)
+            let archive = DatasetArchive(
+                dataset, md5: options.checksums[dataset] ?? DatasetArchive(dataset).md5)
+            let file = try await ArchiveDownload(
+                archive: archive, baseURL: baseURL, folder: options.cacheFolder
+            )
+            .run(progress: progress)
             return try await ArchiveExtraction(archive: archive, file: file, limits: options.archiveLimits)
                 .run(inDatabase: root, from: archive.url(under: baseURL))
         }

@@ -6,7 +6,8 @@ import PlantDBTesting
 import Testing
 
 struct DatabaseCheckerTests {
-    private func check(_ scans: [String: DictionarySource.Content]) async throws(DatabaseError) -> CheckReport {
+    private func check(_ scans: [String: DictionarySource.Content]) async throws(DatabaseError) -> CheckReport
+    {
         try await DatabaseChecker(source: DictionarySource(scans: scans)).run()
     }
 
@@ -48,12 +49,15 @@ struct DatabaseCheckerTests {
 
     @Test func findsWhatIsThereAndUnlisted() async throws {
         let report = try await check([
-            "a": .good.with("images/extra.jpg", "x").with("images/sub/deep.jpg", "x").with("Voxels/v.npz", "x")
-                .with("Voxels/w.npz", "x").with("webcache/1.jpeg", "x").with("pipeline.toml", "x")
+            "a": .good.with("images/extra.jpg", "x").with("images/sub/deep.jpg", "x").with(
+                "Voxels/v.npz", "x"
+            )
+            .with("Voxels/w.npz", "x").with("webcache/1.jpeg", "x").with("pipeline.toml", "x")
         ])
         #expect(
             found(report) == [
-                "unlistedDirectory Voxels", "unlistedFile images/extra.jpg", "unlistedFile images/sub/deep.jpg",
+                "unlistedDirectory Voxels", "unlistedFile images/extra.jpg",
+                "unlistedFile images/sub/deep.jpg",
             ])
         #expect(report.findings.first { $0.code == .unlistedDirectory }?.message.contains("2 files") == true)
         #expect(report.worst == .warning)
@@ -63,7 +67,10 @@ struct DatabaseCheckerTests {
         let report = try await check([
             "a": .good.with("metadata/Voxels.json", "{}").with("metadata/images/gone.json", "{}")
         ])
-        #expect(found(report) == ["orphanedMetadata metadata/Voxels.json", "orphanedMetadata metadata/images/gone.json"])
+        #expect(
+            found(report) == [
+                "orphanedMetadata metadata/Voxels.json", "orphanedMetadata metadata/images/gone.json",
+            ])
         #expect(report.worst == .note)
     }
 
@@ -88,8 +95,10 @@ struct DatabaseCheckerTests {
     // MARK: What releases refuse (upstream-observed)
 
     @Test(arguments: [
-        ("{", UpstreamRelease.allCases), ("", UpstreamRelease.allCases), ("\u{feff}{\"filesets\": []}", UpstreamRelease.allCases),
-        ("{}", UpstreamRelease.allCases), ("[]", UpstreamRelease.allCases), (#"{"filesets": 1}"#, [.v0_14, .v0_15]),
+        ("{", UpstreamRelease.allCases), ("", UpstreamRelease.allCases),
+        ("\u{feff}{\"filesets\": []}", UpstreamRelease.allCases),
+        ("{}", UpstreamRelease.allCases), ("[]", UpstreamRelease.allCases),
+        (#"{"filesets": 1}"#, [.v0_14, .v0_15]),
     ])
     func aBadIndexStopsReleases(_ text: String, _ releases: [UpstreamRelease]) async throws {
         let report = try await check(["a": .good.with("files.json", text)])
@@ -125,7 +134,8 @@ struct DatabaseCheckerTests {
         let report = try await check([
             "good": .good, "models": .init(kind: .stray(reason: "it has no files.json")),
             "configs": .init(kind: .stray(reason: "it has no files.json")),
-            "half": .init(kind: .stray(reason: "it has no files.json"), files: ["metadata/metadata.json": "{}"]),
+            "half": .init(
+                kind: .stray(reason: "it has no files.json"), files: ["metadata/metadata.json": "{}"]),
         ])
         #expect(report.refusals(by: .v0_14).isEmpty)
         #expect(report.refusals(by: .v0_15).map(\.scan) == ["half"])
@@ -138,7 +148,8 @@ struct DatabaseCheckerTests {
     @Test func namesThatAreNoScanNamesAreFound() async throws {
         var source = DictionarySource(scans: ["good": .good])
         source.skipped = [
-            SkippedEntry(path: "my scan", reason: .invalidName), SkippedEntry(path: "a b", reason: .notAScan, detail: "empty"),
+            SkippedEntry(path: "my scan", reason: .invalidName),
+            SkippedEntry(path: "a b", reason: .notAScan, detail: "empty"),
             SkippedEntry(path: "closed", reason: .unreadable, detail: "Permission denied"),
             SkippedEntry(path: "link", reason: .symbolicLink),
         ]
@@ -181,8 +192,11 @@ struct DatabaseCheckerTests {
     // MARK: Timelapses
 
     @Test func contradictionsOfTimelapsesAreFound() async throws {
-        func member(_ metadata: String?) -> DictionarySource.Content { .good.with("metadata/metadata.json", metadata) }
-        let container = DictionarySource.Content(kind: .timelapse, files: ["timelapse.json": #"{"id": "TL"}"#])
+        func member(_ metadata: String?) -> DictionarySource.Content {
+            .good.with("metadata/metadata.json", metadata)
+        }
+        let container = DictionarySource.Content(
+            kind: .timelapse, files: ["timelapse.json": #"{"id": "TL"}"#])
         let good = try await check(["TL": container, "TL/a": member(#"{"timelapse": {"id": "TL"}}"#)])
         #expect(good.findings.map(\.code) == [.timelapse])
         #expect(good.findings.map(\.severity) == [.warning])
@@ -191,7 +205,8 @@ struct DatabaseCheckerTests {
         #expect(refusing(try await check(["TL": container])).isEmpty)
 
         for (scan, metadata) in [
-            ("TL/a", "{}"), ("TL/a", nil), ("TL/a", #"{"timelapse": {"id": "other"}}"#), ("flat", #"{"timelapse": {"id": "TL"}}"#),
+            ("TL/a", "{}"), ("TL/a", nil), ("TL/a", #"{"timelapse": {"id": "other"}}"#),
+            ("flat", #"{"timelapse": {"id": "TL"}}"#),
         ] {
             let report = try await check(["TL": container, scan: member(metadata)])
             let own = report.findings.filter { $0.scan == scan }
@@ -204,7 +219,8 @@ struct DatabaseCheckerTests {
     @Test func oneNameInTwoPlacesIsFound() async throws {
         let container = DictionarySource.Content(kind: .timelapse, files: ["timelapse.json": "oops"])
         let report = try await check([
-            "TL": container, "TL/a": .good.with("metadata/metadata.json", #"{"timelapse": {"id": "TL"}}"#), "a": .good,
+            "TL": container, "TL/a": .good.with("metadata/metadata.json", #"{"timelapse": {"id": "TL"}}"#),
+            "a": .good,
         ])
         #expect(Set(report.findings.filter { $0.code == .duplicateScan }.map(\.scan)) == ["TL/a", "a"])
         #expect(report.findings.contains { $0.code == .invalidJSON && $0.scan == "TL" })
@@ -224,7 +240,8 @@ struct DatabaseCheckerTests {
         // The listed file is there, as a link: it is not called missing.
         #expect(
             found(report) == [
-                "invalidName images/a\\b", "noImages", "specialFile images/fifo", "symbolicLink images/00000_rgb.jpg",
+                "invalidName images/a\\b", "noImages", "specialFile images/fifo",
+                "symbolicLink images/00000_rgb.jpg",
                 "unreadable closed",
             ])
         #expect(report.worst == .error)

@@ -24,7 +24,9 @@ struct DictionarySource: ScanSource {
     func listing() async throws(DatabaseError) -> DatabaseListing {
         if let listingFailure { throw listingFailure }
         var summaries: [ScanSummary] = []
-        for (name, content) in scans { summaries.append(ScanSummary(scan: try ScanID(name), kind: content.kind)) }
+        for (name, content) in scans {
+            summaries.append(ScanSummary(scan: try ScanID(name), kind: content.kind))
+        }
         return DatabaseListing(scans: summaries.sorted { $0.scan < $1.scan }, skipped: skipped)
     }
 

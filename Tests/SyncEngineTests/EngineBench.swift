@@ -82,7 +82,9 @@ final class EventLog: Sendable {
 extension SyncReport {
     var codes: Set<DatabaseError.Code> { Set(errors.map(\.code)) }
 
-    func outcome(of scan: String) -> ScanReport.Outcome? { scans.first { $0.scan?.rawValue == scan }?.outcome }
+    func outcome(of scan: String) -> ScanReport.Outcome? {
+        scans.first { $0.scan?.rawValue == scan }?.outcome
+    }
 }
 
 extension SyncOptions {

@@ -60,7 +60,8 @@ import Testing
     @Test("F-mode 2: an empty source stops the run before any write")
     func emptySource() async throws {
         for faults in [FaultPlan([.always(.listing, .listNothing)]), FaultPlan()] {
-            var bench = faults.faults.isEmpty ? EngineBench(SampleDatabase(), into: try .plants(2)) : try bench()
+            var bench =
+                faults.faults.isEmpty ? EngineBench(SampleDatabase(), into: try .plants(2)) : try bench()
             bench.options = .mirroring
             bench.sourceFaults = faults
             let before = bench.target.content
@@ -99,7 +100,8 @@ import Testing
         var bench = try bench()
         let name = try scan("plant_0")
         bench.target.set(name, to: try SampleTree.plant(images: 3))
-        try bench.target.edit(name) { tree throws(DatabaseError) in try tree.file("images/only-here.jpg", "x") }
+        try bench.target.edit(name) { tree throws(DatabaseError) in try tree.file("images/only-here.jpg", "x")
+        }
         bench.sourceFaults = FaultPlan([.always(.manifest, scan: name, .hideEntries(count: 1))])
         let report = await bench.run()
         #expect(bench.target.tree(of: name)?["images/only-here.jpg"] != nil)
@@ -123,7 +125,8 @@ import Testing
     func dryRun() async throws {
         let bench = try bench()
         let (source, target) = (bench.source.content, bench.target.content)
-        let lock = try await MemoryEndpoint(bench.target).acquireLock(.database, mode: .exclusive, wait: .zero)
+        let lock = try await MemoryEndpoint(bench.target).acquireLock(
+            .database, mode: .exclusive, wait: .zero)
         let plan = try await bench.engine().plan()
         #expect(!plan.isEmpty && !plan.isInSync)
         #expect(bench.source.content == source && bench.target.content == target)
@@ -196,7 +199,8 @@ import Testing
         // A change that adds, replaces and removes listed files.
         var next = try SampleTree.plant(images: 5, seed: 3)
         try next.remove("images/00000_rgb.jpg")
-        try next.writeIndex(modified: ModificationTime(nanoseconds: SampleTree.time.nanoseconds + 5_000_000_000))
+        try next.writeIndex(
+            modified: ModificationTime(nanoseconds: SampleTree.time.nanoseconds + 5_000_000_000))
         bench.source.set(name, to: next)
         var options = bench.options
         options.comparison = .checksum
@@ -340,7 +344,8 @@ import Testing
     func lockWait() async throws {
         var bench = try bench()
         bench.options.lockWait = .seconds(60)
-        let lock = try await MemoryEndpoint(bench.target).acquireLock(.database, mode: .exclusive, wait: .zero)
+        let lock = try await MemoryEndpoint(bench.target).acquireLock(
+            .database, mode: .exclusive, wait: .zero)
         let waiting = bench
         async let report = waiting.run()
         try await Task.sleep(for: .milliseconds(40))

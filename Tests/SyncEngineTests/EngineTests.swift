@@ -39,7 +39,8 @@ import Testing
     @Test("The deletion guard stops a run before it changes anything")
     func deletionGuard() async throws {
         let limits: [(SyncOptions.DeletionLimit, Bool)] = [
-            (.files(0), true), (.files(2), true), (.percent(10), true), (.percent(100), false), (.files(1000), false),
+            (.files(0), true), (.files(2), true), (.percent(10), true), (.percent(100), false),
+            (.files(1000), false),
         ]
         for (limit, trips) in limits {
             var bench = EngineBench(try .plants(1), into: try .plants(2))
@@ -317,7 +318,8 @@ import Testing
     func storms() async throws {
         for seed in TestSeed.rounds(300) {
             var bench = EngineBench(
-                try .random(scans: 3, seed: seed.value), into: try .random(scans: 3, seed: seed.value &+ 7919))
+                try .random(scans: 3, seed: seed.value), into: try .random(scans: 3, seed: seed.value &+ 7919)
+            )
             bench.options = .mirroring
             bench.options.comparison = seed.value % 3 == 0 ? .checksum : .sizeAndTime
             bench.sourceFaults = .random(seed: seed.value &* 2)

@@ -26,7 +26,10 @@ import Testing
 
     @Test("20,000 random patterns match what fnmatch(3) matches")
     func againstFnmatch() {
-        let atoms = ["a", "b", "c", "-", "*", "*", "?", "/", ".", "[ab]", "[!a]", "[a-b]", "[^b-c]", "[]a]", "[a-]", "\\*", "\\a"]
+        let atoms = [
+            "a", "b", "c", "-", "*", "*", "?", "/", ".", "[ab]", "[!a]", "[a-b]", "[^b-c]", "[]a]", "[a-]",
+            "\\*", "\\a",
+        ]
         let letters = ["a", "b", "c", "-", "/", ".", "*", "]"]
         var failures = 0
         for seed in TestSeed.rounds(20_000) {

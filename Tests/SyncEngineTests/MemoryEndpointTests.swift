@@ -8,7 +8,9 @@ import Testing
         #expect(try await check.run(on: MemoryFixture()) != .notApplicable("it does not offer updates"))
     }
 
-    @Test("So it does with coarse times, no digests, small parts in any order", arguments: EndpointContract.checks)
+    @Test(
+        "So it does with coarse times, no digests, small parts in any order",
+        arguments: EndpointContract.checks)
     func weakContract(_ check: ContractCheck) async throws {
         let capabilities = EndpointCapabilities(provesDigests: false, timePrecisionNanoseconds: 2_000_000_000)
         try await check.run(

@@ -37,7 +37,8 @@ struct PlannerModel {
                 }
             }
         }
-        guard case .delete = options.deletion, writes == .files, source.skipped.allSatisfy({ !$0.hidesContent })
+        guard case .delete = options.deletion, writes == .files,
+            source.skipped.allSatisfy({ !$0.hidesContent })
         else { return verdict }
         for (path, entry) in theirs where ours[path] == nil && isWanted(entry) {
             // What stands in the place of something that the source has otherwise.
@@ -98,7 +99,9 @@ struct PlannerModel {
     }
 
     private func isSameTime(_ ours: FileEntry, _ theirs: FileEntry) -> Bool {
-        guard let one = ours.modified?.nanoseconds, let two = theirs.modified?.nanoseconds else { return false }
+        guard let one = ours.modified?.nanoseconds, let two = theirs.modified?.nanoseconds else {
+            return false
+        }
         let apart = one > two ? one - two : two - one
         if apart <= options.modifyWindowNanoseconds || apart < precision { return true }
         // A target that keeps whole seconds and does not say so.

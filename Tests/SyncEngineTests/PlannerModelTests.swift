@@ -35,7 +35,8 @@ import Testing
                 target = generator.chance(4) ? source : try Self.mutated(source, using: &generator)
                 target = target?.rounded(to: precision)
             }
-            options.comparison = SyncOptions.Comparison.allCases.randomElement(using: &generator) ?? .sizeAndTime
+            options.comparison =
+                SyncOptions.Comparison.allCases.randomElement(using: &generator) ?? .sizeAndTime
             options.existing =
                 generator.chance(3)
                 ? SyncOptions.ExistingFiles.allCases.randomElement(using: &generator) ?? .replaceChanged
@@ -43,7 +44,8 @@ import Testing
             options.modifyWindowNanoseconds = generator.chance(4) ? 1_500_000_000 : 0
             if generator.chance(2) { options.deletion = .delete(limit: .percent(100)) }
             if generator.chance(4) {
-                options.selection.filesets = [["images"], ["PointCloud_*"], ["none"]].randomElement(using: &generator) ?? []
+                options.selection.filesets =
+                    [["images"], ["PointCloud_*"], ["none"]].randomElement(using: &generator) ?? []
             }
             if generator.chance(6) { options.selection.excludedFilesets = ["image?"] }
             if generator.chance(8) {
@@ -106,7 +108,9 @@ import Testing
 
         /// The tree after up to five changes: a file written anew, removed, touched, or a
         /// directory put in its place.
-        private static func mutated(_ tree: SampleTree, using generator: inout SplitMix64) throws -> SampleTree {
+        private static func mutated(_ tree: SampleTree, using generator: inout SplitMix64) throws
+            -> SampleTree
+        {
             var tree = tree
             for _ in 0..<Int.random(in: 1...5, using: &generator) {
                 let path = tree.paths.randomElement(using: &generator)
@@ -141,7 +145,8 @@ import Testing
                 Int64.random(in: 0..<6, using: &generator) * 1_000_000_000
                 + ([0, 0, 1, 400_000_000, 999_999_999].randomElement(using: &generator) ?? 0)
             try tree.file(
-                path, content, modified: ModificationTime(nanoseconds: 1_700_000_000_000_000_000 + nanoseconds),
+                path, content,
+                modified: ModificationTime(nanoseconds: 1_700_000_000_000_000_000 + nanoseconds),
                 mode: generator.chance(5) ? 0o600 : 0o644)
         }
     }
@@ -174,7 +179,8 @@ import Testing
             } catch {
                 if error.code != .unsupported { return "it threw \(error)" }
             }
-            return found == expected ? nil : "planned \(String(describing: found)), not \(String(describing: expected))"
+            return found == expected
+                ? nil : "planned \(String(describing: found)), not \(String(describing: expected))"
         }
     }
 
@@ -189,7 +195,9 @@ import Testing
             guard let plan = try plan(round, source, round.target) else { return nil }
             let after = try applying(plan, source: round.source, to: round.target, precision: round.precision)
             if let flaw = difference(round, plan, after) { return flaw }
-            guard let second = try self.plan(round, source, after) else { return "the second plan is refused" }
+            guard let second = try self.plan(round, source, after) else {
+                return "the second plan is refused"
+            }
             // Directories that were not empty when they were to go are tried again.
             let left = second.items.filter(\.action.isWork).map { second.entry(of: $0).path }
             return left.isEmpty && second.deletions.isEmpty ? nil : "left to do: \(left), \(second.deletions)"
@@ -229,7 +237,8 @@ import Testing
             if let kept = after[path], kept.content != node.content { return "\(path) was changed" }
         }
         let isMirror =
-            round.options.deletion != .never && !isSelective && round.skipped.isEmpty && round.writes == .files
+            round.options.deletion != .never && !isSelective && round.skipped.isEmpty
+            && round.writes == .files
         if isMirror && left.isEmpty {
             let extra = after.nodes.keys.filter { round.source[$0] == nil }
             if !extra.isEmpty { return "only at the target: \(extra)" }

@@ -151,7 +151,8 @@ import Testing
         after.set(
             .index,
             .init(
-                kind: .file, content: try #require(first.mergedIndex), modified: SampleTree.time, mode: 0o644))
+                kind: .file, content: try #require(first.mergedIndex), modified: SampleTree.time, mode: 0o644)
+        )
         let second = try plan(source, after, options)
         #expect(!second.hasWork, "\(paths(second))")
         #expect(second.mergedIndex == nil)

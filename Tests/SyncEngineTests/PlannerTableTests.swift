@@ -66,8 +66,12 @@ struct PlannerRow: Sendable, CustomTestStringConvertible {
         .init(
             name: "directories are never compared by time", source: Side(kind: .directory, time: 2000),
             target: Side(kind: .directory, time: 1000), expected: nil),
-        .init(name: "size differs, source newer", source: Side(size: 5, time: 2000), expected: .replaceSizeDiffers),
-        .init(name: "size differs, target newer", source: Side(size: 5, time: 500), expected: .replaceSizeDiffers),
+        .init(
+            name: "size differs, source newer", source: Side(size: 5, time: 2000),
+            expected: .replaceSizeDiffers),
+        .init(
+            name: "size differs, target newer", source: Side(size: 5, time: 500),
+            expected: .replaceSizeDiffers),
         .init(name: "size differs, equal time", source: Side(size: 5), expected: .replaceSizeDiffers),
         .init(name: "truncated on the target", target: Side(size: 0), expected: .replaceSizeDiffers),
         .init(name: "same size, source newer", source: Side(time: 1000.5), expected: .replaceSourceNewer),
@@ -132,7 +136,9 @@ struct PlannerRow: Sendable, CustomTestStringConvertible {
         .init(
             name: "--update: equal time, other size", source: Side(size: 9),
             options: { $0.existing = .keepNewer }, expected: .replaceSizeDiffers),
-        .init(name: "--update: absent", target: nil, options: { $0.existing = .keepNewer }, expected: .createFile),
+        .init(
+            name: "--update: absent", target: nil, options: { $0.existing = .keepNewer },
+            expected: .createFile),
         .init(
             name: "--update: target newer within the precision", source: Side(size: 9, time: 1000),
             target: Side(time: 1000.9), options: { $0.existing = .keepNewer }, precision: 1_000_000_000,

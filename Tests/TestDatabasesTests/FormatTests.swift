@@ -53,7 +53,8 @@ import Testing
     @Test func pointCloudsAndMeshesParse() async throws {
         let generated = try await Generated([.realPlantAnalyzed, .virtualPlantAnalyzed])
         var count = 0
-        for path in try treeSnapshot(generated.root, hashesContent: false).files.keys where path.hasSuffix(".ply") {
+        for path in try treeSnapshot(generated.root, hashesContent: false).files.keys
+        where path.hasSuffix(".ply") {
             let model = try ParsedPLY(bytesOnDisk(generated.root + "/" + path))
             #expect(model.vertices > 50, "\(path)")
             #expect((model.faces > 0) == path.hasSuffix("TriangleMesh.ply"), "\(path)")
@@ -94,7 +95,8 @@ import Testing
     @Test func modelNamesItsMaterials() async throws {
         let generated = try await Generated([.virtualPlant])
         let folder =
-            generated.root + "/virtual_plant/VirtualPlant_arabidopsis_note___BRANCHON___fal___angles____inte_a7299a0b5f"
+            generated.root
+            + "/virtual_plant/VirtualPlant_arabidopsis_note___BRANCHON___fal___angles____inte_a7299a0b5f"
         let model = String(decoding: try bytesOnDisk(folder + "/VirtualPlant.obj"), as: UTF8.self)
         let materials = String(decoding: try bytesOnDisk(folder + "/VirtualPlant_mtl.mtl"), as: UTF8.self)
         let lines = model.split(separator: "\n")
@@ -104,7 +106,8 @@ import Testing
         for line in lines where line.hasPrefix("f ") {
             for corner in line.dropFirst(2).split(separator: " ") {
                 let parts = corner.split(separator: "/").compactMap { Int($0) }
-                #expect(parts.count == 2 && (1...vertices).contains(parts[0]) && (1...normals).contains(parts[1]))
+                #expect(
+                    parts.count == 2 && (1...vertices).contains(parts[0]) && (1...normals).contains(parts[1]))
             }
         }
         for line in lines where line.hasPrefix("usemtl ") {
@@ -123,7 +126,8 @@ struct ParsedPLY {
 
     init(_ bytes: [UInt8]) throws {
         let marker = Array("end_header\n".utf8)
-        guard let end = (0..<min(2000, bytes.count)).first(where: { bytes[$0...].starts(with: marker) }) else {
+        guard let end = (0..<min(2000, bytes.count)).first(where: { bytes[$0...].starts(with: marker) })
+        else {
             throw Malformed(reason: "no end of the header")
         }
         let header = String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\n")

@@ -12,7 +12,10 @@ struct Generated {
 
     var root: String { folder.appending("db") }
 
-    init(_ datasets: [TestDataset], seed: UInt64 = 1, detail: TestDatabaseOptions.Detail = .small, workers: Int? = nil)
+    init(
+        _ datasets: [TestDataset], seed: UInt64 = 1, detail: TestDatabaseOptions.Detail = .small,
+        workers: Int? = nil
+    )
         async throws
     {
         folder = try TemporaryDirectory()
@@ -34,14 +37,17 @@ struct Generated {
         #expect(try scans(one).differences(from: scans(other)) == [])
         let images = try scans(one).files.keys.filter { $0.hasPrefix("real_plant/images/") }
         #expect(images.count == 60)
-        for image in images { #expect(try scans(one).items[image] != scans(another).items[image], "\(image)") }
+        for image in images {
+            #expect(try scans(one).items[image] != scans(another).items[image], "\(image)")
+        }
     }
 
     @Test func countsAndBytesAreTold() async throws {
         let generated = try await Generated([.virtualPlant, .arabidopsis000])
         #expect(generated.origins.map(\.dataset) == [.virtualPlant, .arabidopsis000])
         for origin in generated.origins {
-            let files = try treeSnapshot(generated.root + "/" + origin.dataset.rawValue, hashesContent: false).files
+            let files = try treeSnapshot(generated.root + "/" + origin.dataset.rawValue, hashesContent: false)
+                .files
             #expect(origin.files == files.count)
             #expect(origin.bytes == files.values.reduce(0) { $0 + $1.size })
             #expect(origin.kind == .generated(seed: 1))
@@ -174,7 +180,9 @@ struct Generated {
         let generated = try await Generated([.realPlant])
         let options = TestDatabaseOptions(source: .generate, seed: 1, detail: .small)
         try await TestDatabase.populate(root: generated.root, datasets: [.virtualPlant], options: options)
-        let top = try treeSnapshot(generated.root, hashesContent: false).items.keys.filter { !$0.contains("/") }
+        let top = try treeSnapshot(generated.root, hashesContent: false).items.keys.filter {
+            !$0.contains("/")
+        }
         #expect(Set(top) == [".", "romidb", "real_plant", "virtual_plant"])
     }
 
@@ -184,7 +192,8 @@ struct Generated {
         let seen = Mutex(0)
         let task = Task {
             let options = TestDatabaseOptions(source: .generate, seed: 1, detail: .small)
-            try await TestDatabase.populate(root: root, datasets: [.arabidopsis000], options: options) { progress in
+            try await TestDatabase.populate(root: root, datasets: [.arabidopsis000], options: options) {
+                progress in
                 guard case .writing(_, let files, _) = progress else { return }
                 seen.withLock { $0 = files }
                 if files == 20 { withUnsafeCurrentTask { $0?.cancel() } }

@@ -109,7 +109,8 @@ extension UpstreamTests {
 
         @Test func aScanThatWeReadIsReadBy0_17AndNotWritten() async throws {
             let endpoint = try await openDatabase(source, as: .source)
-            let lock = try await endpoint.acquireLock(.scan(try ScanID("plant_1")), mode: .shared, wait: .zero)
+            let lock = try await endpoint.acquireLock(
+                .scan(try ScanID("plant_1")), mode: .shared, wait: .zero)
             #expect(try await refusal(.v0_17, [source, "plant_1", "exclusive", "0.3"]) == "LockTimeoutError")
             #expect(try await refusal(.v0_17, [source, "plant_1", "shared", "0.3"]) == nil)
             await lock.release()

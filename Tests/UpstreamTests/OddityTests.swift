@@ -26,7 +26,8 @@ extension UpstreamTests {
         }
 
         /// All of one release in one process of its own, since starting one takes a while.
-        private func compare(_ oddities: [Oddity], _ library: UpstreamLibrary, options: [String]) async throws {
+        private func compare(_ oddities: [Oddity], _ library: UpstreamLibrary, options: [String]) async throws
+        {
             var refusals: [[JSONValue]] = []
             let paths = oddities.indices.map { shop("\($0)") }
             for (oddity, path) in zip(oddities, paths) {
@@ -56,7 +57,8 @@ extension UpstreamTests {
             }
         }
 
-        private func checkRefusals(of path: String, for library: UpstreamLibrary) async throws -> [JSONValue] {
+        private func checkRefusals(of path: String, for library: UpstreamLibrary) async throws -> [JSONValue]
+        {
             let check = try await Product.run("check", "--json", path, folder: shop.folder)
             // 0: nothing to say; 1: errors found; 10: it is no database.
             if check.status == 10 { return [["reason": "not a database"]] }

@@ -30,7 +30,8 @@ extension UpstreamTests {
                 #expect(difference.isEmpty, "\(library.rawValue): \(difference)")
                 // Without metadata of its images nothing is derived.
                 let plain = "plant-b metadata object = "
-                #expect(theirs.lines.filter { $0.hasPrefix(plain) } == ours.lines.filter { $0.hasPrefix(plain) })
+                #expect(
+                    theirs.lines.filter { $0.hasPrefix(plain) } == ours.lines.filter { $0.hasPrefix(plain) })
             }
         }
 
@@ -77,14 +78,16 @@ extension UpstreamTests {
                 "object": ["species": "Solanum lycopersicum", "note": "été ☃ 🌱", "DAG": 40],
                 "numbers": [
                     0, -1, .number(0.1), .number(1e-05), .number(1e16), .number(1e22), .number(1.0),
-                    .number(-0.0), .number(123456.789), .number(.leastNonzeroMagnitude), .number(.greatestFiniteMagnitude),
+                    .number(-0.0), .number(123456.789), .number(.leastNonzeroMagnitude),
+                    .number(.greatestFiniteMagnitude),
                     .number("123456789012345678901234567890"),
                 ],
                 "odd": [
                     "nan": .number(.nan), "inf": .number(.infinity), "minus": .number(-.infinity),
                     "empty": [:], "none": [], "null": .null, "yes": true, "nested": [[1, [2]], [:]],
                 ],
-                "text": "quote \" backslash \\ slash / tab \t newline \n del \u{7f} nul \u{0} \u{1f} \u{2028}",
+                "text":
+                    "quote \" backslash \\ slash / tab \t newline \n del \u{7f} nul \u{0} \u{1f} \u{2028}",
                 "Z": 1, "a": 2, "é": 3, "\u{fb01}": 4, "🌱": 5, "_": 6,
             ]
             let scan = try database.createScan("plant_a", metadata: values)

@@ -33,7 +33,9 @@ extension UpstreamTests {
 
         @Test func samples() async throws {
             var database = try SampleDatabase.plants(3)
-            for (scan, tree) in try SampleDatabase.random(scans: 6, seed: 7).scans { database.scans[scan] = tree }
+            for (scan, tree) in try SampleDatabase.random(scans: 6, seed: 7).scans {
+                database.scans[scan] = tree
+            }
             try database.add("minimal", .minimal("é"))
             try database.write(to: shop("source"))
             try await Product.sync(shop("source"), shop("target"), folder: shop.folder)

@@ -108,7 +108,8 @@ extension FSDB {
     }
 
     private func alreadyExists(_ scan: ScanID) -> DatabaseError {
-        DatabaseError(.alreadyExists, "there is a scan or directory \(scan) in \(path.printable) already", scan: scan)
+        DatabaseError(
+            .alreadyExists, "there is a scan or directory \(scan) in \(path.printable) already", scan: scan)
     }
 
     // MARK: What a directory is

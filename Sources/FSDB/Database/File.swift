@@ -14,7 +14,9 @@ public struct File: Sendable {
     /// Its name in the fileset's directory; nil while it has no content.
     /// - Throws: `notFound`, `invalidData`, `io`.
     public var filename: String? {
-        get throws(DatabaseError) { try pathInScan.map { String($0.rawValue.dropFirst(fileset.id.count + 1)) } }
+        get throws(DatabaseError) {
+            try pathInScan.map { String($0.rawValue.dropFirst(fileset.id.count + 1)) }
+        }
     }
 
     /// Where it lies; nil while it has no content.
@@ -51,7 +53,8 @@ public struct File: Sendable {
     public func readText() throws(DatabaseError) -> String {
         guard let text = String(validating: try read(), as: UTF8.self) else {
             throw DatabaseError(
-                .invalidData, "the file “\(id)” of \(fileset.path.printable) is not text in UTF-8", scan: scanID)
+                .invalidData, "the file “\(id)” of \(fileset.path.printable) is not text in UTF-8",
+                scan: scanID)
         }
         return text
     }

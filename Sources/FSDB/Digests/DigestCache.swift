@@ -59,7 +59,8 @@ final class DigestCache: Sendable {
                 var result: [String: Record] = [:]
                 let rows = try Row.fetchCursor(
                     database,
-                    sql: "SELECT path, inode, size, modified, changed, digest FROM digest WHERE root = ? AND scan = ?",
+                    sql:
+                        "SELECT path, inode, size, modified, changed, digest FROM digest WHERE root = ? AND scan = ?",
                     arguments: [key.database, key.scan])
                 while let row = try rows.next() {
                     let bytes: Data = row[5]
@@ -86,7 +87,8 @@ final class DigestCache: Sendable {
         do {
             try queue.write { database in
                 try database.execute(
-                    sql: "DELETE FROM digest WHERE root = ? AND scan = ?", arguments: [key.database, key.scan])
+                    sql: "DELETE FROM digest WHERE root = ? AND scan = ?",
+                    arguments: [key.database, key.scan])
                 let insert = try database.makeStatement(
                     sql: "INSERT INTO digest (root, scan, path, inode, size, modified, changed, digest) "
                         + "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")

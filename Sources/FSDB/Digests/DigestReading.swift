@@ -58,7 +58,8 @@ struct DigestReading {
             if let failure = state.failures[index] {
                 builder.skip(
                     SkippedEntry(
-                        path: entry.path.rawValue, reason: .unreadable, detail: failure.cause ?? failure.message))
+                        path: entry.path.rawValue, reason: .unreadable,
+                        detail: failure.cause ?? failure.message))
             } else {
                 entry.digest = state.manifest[index]
                 builder.append(entry)

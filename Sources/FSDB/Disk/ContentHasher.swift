@@ -1,7 +1,8 @@
-import struct Crypto.SHA256
 import Glibc
 import NIOCore
 import PlantDBCore
+
+import struct Crypto.SHA256
 
 /// SHA-256 over bytes as they pass.
 public struct ContentHasher: Sendable {

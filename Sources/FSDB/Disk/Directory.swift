@@ -78,7 +78,8 @@ public final class Directory: Sendable {
 
     /// Calls `body` for every entry but `.` and `..`, in the directory's own order.
     static func forEachEntry(
-        of descriptor: CInt, _ body: (UnsafeBufferPointer<UInt8>, FileStatus.Kind?) throws(SystemError) -> Void
+        of descriptor: CInt,
+        _ body: (UnsafeBufferPointer<UInt8>, FileStatus.Kind?) throws(SystemError) -> Void
     ) throws(SystemError) {
         // A descriptor of its own: the stream owns it, and has its own position.
         let own = plantdb_openat(descriptor, ".", O_RDONLY | O_DIRECTORY, 0)
@@ -168,7 +169,8 @@ public final class Directory: Sendable {
         var current = directory
         defer { if current != directory { close(current) } }
         for component in components.dropLast() {
-            let next = plantdb_openat(current, String(component), plantdb_o_path | O_DIRECTORY | O_NOFOLLOW, 0)
+            let next = plantdb_openat(
+                current, String(component), plantdb_o_path | O_DIRECTORY | O_NOFOLLOW, 0)
             guard next >= 0 else { throw SystemError() }
             if current != directory { close(current) }
             current = next

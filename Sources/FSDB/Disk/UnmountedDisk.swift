@@ -18,7 +18,8 @@ enum UnmountedDisk {
             else { continue }
             throw DatabaseError(
                 .notADatabase,
-                "\(path.printable) is a mount point in /etc/fstab with nothing mounted on it; mount the disk first")
+                "\(path.printable) is a mount point in /etc/fstab with nothing mounted on it; mount the disk first"
+            )
         }
     }
 }

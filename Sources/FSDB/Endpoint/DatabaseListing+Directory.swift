@@ -55,7 +55,8 @@ extension DatabaseListing {
         }
         scans.append(ScanSummary(scan: scan, kind: .timelapse))
         for entry in try directory.entries() where entry.kind ?? .directory == .directory {
-            guard let memberName = entry.text, let member = try directory.directoryIfPresent(memberName) else {
+            guard let memberName = entry.text, let member = try directory.directoryIfPresent(memberName)
+            else {
                 continue
             }
             let reason = try Self.whyNotAScan(member)

@@ -50,7 +50,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             guard error.code == .notFound else { throw error }
             guard opening == .creating else {
                 throw DatabaseError(
-                    .notFound, "there is no database at \(path.printable): the directory does not exist; "
+                    .notFound,
+                    "there is no database at \(path.printable): the directory does not exist; "
                         + "check the path, or make an empty database with plantdb init")
             }
             // Its parent must be there: a mistyped path makes no tree of directories.
@@ -157,7 +158,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         }
     }
 
-    public func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest? {
+    public func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest?
+    {
         guard let root = state.withLock({ $0.root }) else { return nil }
         let manifest = try await BlockingThreads.run(while: "listing scan \(scan)") {
             () throws(DatabaseError) in try Self.manifest(of: scan, in: root)
@@ -221,7 +223,9 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         let existing = state.withLock { $0.root }
         return try await BlockingThreads.run(while: "asking for free space") { () throws(DatabaseError) in
             let directory: Directory
-            if let existing { directory = existing } else {
+            if let existing {
+                directory = existing
+            } else {
                 directory = try Directory.open(path: Self.parent(of: self.path))
             }
             if FileSystemKind(of: directory.descriptor).sharesExtents { return nil }

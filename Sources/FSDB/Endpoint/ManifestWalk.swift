@@ -85,6 +85,7 @@ struct ManifestWalk {
 
     private mutating func skip(_ reason: SkippedEntry.Reason, _ detail: String?) {
         builder.skip(
-            SkippedEntry(path: String(decoding: prefix, as: UTF8.self).printable, reason: reason, detail: detail))
+            SkippedEntry(
+                path: String(decoding: prefix, as: UTF8.self).printable, reason: reason, detail: detail))
     }
 }

@@ -20,7 +20,9 @@ final class DatabaseLockFile: Sendable {
     }
 
     /// One attempt; blocks for no longer than a few system calls.
-    static func attempt(in root: Directory, mode: LockMode) throws(DatabaseError) -> LockAttempt<DatabaseLockFile> {
+    static func attempt(in root: Directory, mode: LockMode) throws(DatabaseError) -> LockAttempt<
+        DatabaseLockFile
+    > {
         if let created = try create(in: root, mode: mode) { return .acquired(created) }
         let descriptor: CInt
         do throws(SystemError) {
@@ -59,7 +61,8 @@ final class DatabaseLockFile: Sendable {
     }
 
     /// nil if the name is taken.
-    private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile? {
+    private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile?
+    {
         let content = LockOwner.current(mode: mode).encoded()
         do throws(SystemError) {
             // Without a name first, so that the file appears complete and locked.
@@ -68,7 +71,8 @@ final class DatabaseLockFile: Sendable {
             if !isUnnamed {
                 // NFS, FAT and others have no unnamed files.
                 guard [EOPNOTSUPP, EISDIR, ENOENT, EINVAL].contains(errno) else { throw SystemError() }
-                descriptor = plantdb_openat(root.descriptor, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
+                descriptor = plantdb_openat(
+                    root.descriptor, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
                 if descriptor < 0 {
                     if errno == EEXIST { return nil }
                     throw SystemError()

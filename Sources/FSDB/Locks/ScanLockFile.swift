@@ -76,7 +76,9 @@ final class ScanLockFile: Sendable {
         for entry in try locks.entries() where entry.name.starts(with: prefix) {
             guard let name = entry.text, name.hasSuffix(".lock") else { continue }
             let descriptor: CInt
-            do throws(SystemError) { descriptor = try locks.openRaw(name, flags: O_RDONLY | O_NONBLOCK) } catch {
+            do throws(SystemError) {
+                descriptor = try locks.openRaw(name, flags: O_RDONLY | O_NONBLOCK)
+            } catch {
                 if error.number == ENOENT { continue }
                 throw locks.failure(error, "open the lock", name)
             }
@@ -110,7 +112,8 @@ final class ScanLockFile: Sendable {
         }
     }
 
-    private static func writeInfo(of scan: ScanID, in locks: Directory, mode: LockMode) throws(DatabaseError) {
+    private static func writeInfo(of scan: ScanID, in locks: Directory, mode: LockMode) throws(DatabaseError)
+    {
         let info: JSONValue = [
             "resource_id": .string(scan.name), "level": "scan", "lock_type": .string(mode.rawValue),
             "user": .string(LockOwner.userName), "timestamp": .number(LockOwner.now),

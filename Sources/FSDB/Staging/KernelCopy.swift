@@ -78,7 +78,8 @@ final class KernelCopy: Sendable {
                 let count = try copyOnce(entry, from: source, to: staged, length: Int(end - offset))
                 guard count > 0 else {
                     throw DatabaseError(
-                        .sourceChanged, "\(entry.path) became shorter while it was read", path: entry.path.rawValue)
+                        .sourceChanged, "\(entry.path) became shorter while it was read",
+                        path: entry.path.rawValue)
                 }
                 offset += Int64(count)
                 meter.add(Int64(count))
@@ -102,7 +103,9 @@ final class KernelCopy: Sendable {
             let count = plantdb_copy_file_range(source, staged, length)
             if count > 0 { return count }
             let error = SystemError()
-            if count < 0, error.number == EINTR { return try copyOnce(entry, from: source, to: staged, length: length) }
+            if count < 0, error.number == EINTR {
+                return try copyOnce(entry, from: source, to: staged, length: length)
+            }
             // 0: some file systems (FUSE, /proc) answer that instead of copying.
             guard count == 0 || [EXDEV, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].contains(error.number) else {
                 throw failure(error, entry)
@@ -113,7 +116,9 @@ final class KernelCopy: Sendable {
         defer { buffer.deallocate() }
         do throws(SystemError) {
             var count = -1
-            repeat { count = read(source, buffer.baseAddress, buffer.count) } while count < 0 && errno == EINTR
+            repeat {
+                count = read(source, buffer.baseAddress, buffer.count)
+            } while count < 0 && errno == EINTR
             guard count >= 0 else { throw SystemError() }
             try Descriptor.writeAll(staged, UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             return count

@@ -21,7 +21,8 @@ actor LocalTransaction: ScanTransaction {
         area: StagingArea, lock: ScanLockFile
     ) async throws(DatabaseError) -> LocalTransaction {
         do throws(DatabaseError) {
-            return try await BlockingThreads.run(while: "preparing scan \(scan)") { () throws(DatabaseError) in
+            return try await BlockingThreads.run(while: "preparing scan \(scan)") {
+                () throws(DatabaseError) in
                 let publication = Publication(scan: scan, base: base, root: root, options: options)
                 try publication.checkBase()
                 let (name, directory) = try area.makeDirectory()
@@ -79,7 +80,8 @@ actor LocalTransaction: ScanTransaction {
                 await BlockingThreads.runToTheEnd {
                     do throws(DatabaseError) {
                         try publication.publish(
-                            tree, named: staged + "/tree", in: area, removals: removals, attributes: attributes)
+                            tree, named: staged + "/tree", in: area, removals: removals,
+                            attributes: attributes)
                         continuation.resume(returning: .success(()))
                     } catch { continuation.resume(returning: .failure(error)) }
                 }

@@ -47,7 +47,8 @@ struct PartReceiver {
             case .begin(let entry):
                 guard current == nil, directory == nil else { throw disorder("a file begins inside another") }
                 if entry.kind == .directory {
-                    try await BlockingThreads.run(while: "staging \(entry.path)") { () throws(DatabaseError) in
+                    try await BlockingThreads.run(while: "staging \(entry.path)") {
+                        () throws(DatabaseError) in
                         try tree.makeDirectory(entry)
                     }
                     directory = entry
@@ -65,7 +66,8 @@ struct PartReceiver {
                 }
                 current?.hasher.update(buffer)
                 let scan = scan
-                try await BlockingThreads.run(while: "staging \(file.entry.path)") { () throws(DatabaseError) in
+                try await BlockingThreads.run(while: "staging \(file.entry.path)") {
+                    () throws(DatabaseError) in
                     try file.use { descriptor throws(DatabaseError) in
                         do throws(SystemError) {
                             let failure: SystemError? = buffer.withUnsafeReadableBytes { bytes in
@@ -95,7 +97,8 @@ struct PartReceiver {
                 if let expected = announced ?? file.entry.digest, expected != digest {
                     throw tree.mismatch(file.entry, "its SHA-256 is not the one that was announced")
                 }
-                try await BlockingThreads.run(while: "staging \(file.entry.path)") { () throws(DatabaseError) in
+                try await BlockingThreads.run(while: "staging \(file.entry.path)") {
+                    () throws(DatabaseError) in
                     guard let descriptor = file.take() else { return }
                     try tree.finish(file.entry, descriptor: descriptor, digest: digest)
                 }

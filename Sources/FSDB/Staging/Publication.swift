@@ -61,7 +61,9 @@ struct Publication: Sendable {
 
     // MARK: A new scan
 
-    private func publishNew(_ tree: StagedTree, named name: String, in area: StagingArea) throws(DatabaseError) {
+    private func publishNew(_ tree: StagedTree, named name: String, in area: StagingArea)
+        throws(DatabaseError)
+    {
         try tree.finishDirectories()
         if options.durability == .always { try tree.directory.flushFileSystem() }
         do throws(DatabaseError) {
@@ -73,9 +75,10 @@ struct Publication: Sendable {
                 scan: scan)
         }
         if options.durability == .always {
-            try (scan.container.map { container throws(DatabaseError) in
-                try root.directory(container.rawValue)
-            } ?? root).flush()
+            try
+                (scan.container.map { container throws(DatabaseError) in
+                    try root.directory(container.rawValue)
+                } ?? root).flush()
         }
     }
 
@@ -138,7 +141,9 @@ struct Publication: Sendable {
         for entry in files {
             let descriptor = try tree.open(entry.path.rawValue, flags: O_RDONLY)
             defer { close(descriptor) }
-            guard fsync(descriptor) == 0 else { throw tree.failure(SystemError(), "flush", entry.path.rawValue) }
+            guard fsync(descriptor) == 0 else {
+                throw tree.failure(SystemError(), "flush", entry.path.rawValue)
+            }
         }
     }
 
@@ -235,7 +240,8 @@ struct ScanRemoval: Sendable {
         let members = try root.directory(scan.rawValue).entries().filter { $0.kind == .directory }
         guard members.isEmpty else {
             throw DatabaseError(
-                .conflict, "the timelapse container \(scan) still holds \(members.count) directories", scan: scan)
+                .conflict, "the timelapse container \(scan) still holds \(members.count) directories",
+                scan: scan)
         }
     }
 }

@@ -56,7 +56,8 @@ final class StagedTree: LocalFileReceiver {
     func finish(_ entry: FileEntry, descriptor: CInt, digest: Digest?) throws(DatabaseError) {
         defer { close(descriptor) }
         let failure = { (error: SystemError) in
-            error.error("stage \(entry.path) of scan \(self.scan)", scan: self.scan, path: entry.path.rawValue)
+            error.error(
+                "stage \(entry.path) of scan \(self.scan)", scan: self.scan, path: entry.path.rawValue)
         }
         let size = try SystemError.mapping(failure) { () throws(SystemError) in
             try FileStatus.of(descriptor).size
@@ -164,7 +165,8 @@ extension Directory {
         do throws(SystemError) {
             let opened = try openRaw(entry.path.rawValue, flags: O_RDONLY | O_NONBLOCK)
             defer { close(opened) }
-            if let mode = entry.mode, FileSystemKind(of: opened).keepsModes, fchmod(opened, mode_t(mode)) != 0 {
+            if let mode = entry.mode, FileSystemKind(of: opened).keepsModes, fchmod(opened, mode_t(mode)) != 0
+            {
                 throw SystemError()
             }
             try entry.modified?.set(on: opened)
@@ -175,6 +177,8 @@ extension Directory {
 extension ModificationTime {
     /// Sets the modification time of an open file, and leaves its access time alone.
     func set(on descriptor: CInt) throws(SystemError) {
-        guard plantdb_set_modified(descriptor, seconds, subsecondNanoseconds) == 0 else { throw SystemError() }
+        guard plantdb_set_modified(descriptor, seconds, subsecondNanoseconds) == 0 else {
+            throw SystemError()
+        }
     }
 }

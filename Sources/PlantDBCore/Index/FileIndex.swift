@@ -24,7 +24,8 @@ public struct FileIndex: Sendable, Hashable {
     /// - Throws: ``DatabaseError/Code/invalidData`` as ``init(parsing:)``.
     public init(_ value: JSONValue) throws(DatabaseError) {
         guard case .object(var object) = value else {
-            throw DatabaseError(.invalidData, "an index must be an object, and this is \(value.kindDescription)")
+            throw DatabaseError(
+                .invalidData, "an index must be an object, and this is \(value.kindDescription)")
         }
         guard let list = object["filesets"] else {
             throw DatabaseError(.invalidData, "the index has no key “filesets”")

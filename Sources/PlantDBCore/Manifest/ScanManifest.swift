@@ -120,7 +120,8 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
         return other.names.withUnsafeBufferPointer { buffer in
             let start = Int(record.nameOffset)
             return compareName(
-                at: index, to: UnsafeBufferPointer(rebasing: buffer[start..<(start + Int(record.nameLength))]))
+                at: index, to: UnsafeBufferPointer(rebasing: buffer[start..<(start + Int(record.nameLength))])
+            )
         }
     }
 

@@ -28,7 +28,10 @@ public struct ContractCheck: Sendable, CustomStringConvertible {
     public let needs: Set<Need>
     private let body: @Sendable (ContractSubject) async throws -> Void
 
-    init(_ name: String, _ needs: Set<Need> = [], _ body: @escaping @Sendable (ContractSubject) async throws -> Void) {
+    init(
+        _ name: String, _ needs: Set<Need> = [],
+        _ body: @escaping @Sendable (ContractSubject) async throws -> Void
+    ) {
         self.name = name
         self.needs = needs
         self.body = body

@@ -65,7 +65,7 @@ extension EndpointContract {
             }
             do {
                 try await subject.expect(scan, holds: old)
-            } catch where isLost {
+            } catch  where isLost {
                 try await subject.expect(scan, holds: new)
             }
             let now = try await subject.revision(of: scan)

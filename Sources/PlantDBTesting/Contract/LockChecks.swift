@@ -65,7 +65,9 @@ extension EndpointContract {
         ContractCheck("cancelling ends the wait for a lock", [.newScans, .locks]) { subject in
             let other = try await subject.another()
             let lock = try await subject.endpoint.acquireLock(.database, mode: .exclusive, wait: .zero)
-            let waiting = Task { try await other.acquireLock(.database, mode: .exclusive, wait: .seconds(600)) }
+            let waiting = Task {
+                try await other.acquireLock(.database, mode: .exclusive, wait: .seconds(600))
+            }
             try await Task.sleep(for: .milliseconds(20))
             waiting.cancel()
             try await subject.expectError(.cancelled, when: "waiting in a cancelled task") {
@@ -100,7 +102,8 @@ extension EndpointContract {
             try await subject.publish(
                 .minimal("next"), as: ContractNames.scan, replacing: base, through: other)
         },
-        ContractCheck("a scan that somebody reads under a lock is not written", [.updates, .locks]) { subject in
+        ContractCheck("a scan that somebody reads under a lock is not written", [.updates, .locks]) {
+            subject in
             let tree = try SampleTree.minimal()
             let base = try await subject.publish(tree, as: ContractNames.scan)
             let other = try await subject.another()
@@ -125,7 +128,9 @@ extension EndpointContract {
                 .scan(ContractNames.scan), mode: .exclusive, wait: .zero)
             await lock.release()
         },
-        ContractCheck("held locks can be looked at; a live one is not broken without force", [.newScans, .locks]) {
+        ContractCheck(
+            "held locks can be looked at; a live one is not broken without force", [.newScans, .locks]
+        ) {
             subject in
             guard let inspecting = subject.endpoint as? any LockInspecting else {
                 throw ContractNotApplicable(reason: "its locks cannot be looked at")

@@ -4,7 +4,10 @@ extension EndpointContract {
     /// Names that have broken synchronisers, each of which is one file in a fileset.
     private static let names: [(what: String, names: [String])] = [
         ("spaces", ["a b", " leading", "trailing ", "  "]),
-        ("quotes and shell characters", ["it's", "\"quoted\"", "`x`", "$HOME", "a;b", "a&b", "a|b", "<a>", "#"]),
+        (
+            "quotes and shell characters",
+            ["it's", "\"quoted\"", "`x`", "$HOME", "a;b", "a&b", "a|b", "<a>", "#"]
+        ),
         ("glob characters", ["*", "?", "[a]", "{a,b}", "!x"]),
         ("leading dashes and dots", ["-rf", "--", "-", ".hidden", "..a", "...", "~"]),
         ("percent and plus", ["a%20b", "%2e%2e", "a+b", "%", "%zz", "?a=b", "a&b=c"]),
@@ -41,7 +44,8 @@ extension EndpointContract {
                     try await subject.expect(try ScanID(name), holds: tree)
                 }
             },
-            ContractCheck("a replacement finds the file by its exact name", [.updates, .allNames]) { subject in
+            ContractCheck("a replacement finds the file by its exact name", [.updates, .allNames]) {
+                subject in
                 var tree = try SampleTree.minimal()
                 let twins = ["caf\u{e9}", "cafe\u{301}"]
                 for name in twins { try tree.file("images/\(name)", "old") }

@@ -2,7 +2,8 @@ import PlantDBCore
 
 extension EndpointContract {
     static let publishingChecks: [ContractCheck] = [
-        ContractCheck("a new scan is invisible until the commit, and whole after it", [.newScans]) { subject in
+        ContractCheck("a new scan is invisible until the commit, and whole after it", [.newScans]) {
+            subject in
             let tree = try SampleTree.plant()
             try await subject.transaction(on: ContractNames.scan) { transaction in
                 let meter = ByteMeter()
@@ -140,7 +141,8 @@ extension EndpointContract {
             }
             for entry in try await subject.manifest(of: ContractNames.scan) where entry.kind == .file {
                 let mode = entry.mode ?? 0o600
-                try subject.expect(mode & 0o600 == 0o600, "\(entry.path) is not its owner's to read and write")
+                try subject.expect(
+                    mode & 0o600 == 0o600, "\(entry.path) is not its owner's to read and write")
             }
         },
         ContractCheck("a new scan where there is one already is a conflict", [.newScans]) { subject in
@@ -151,7 +153,8 @@ extension EndpointContract {
             }
             try await subject.expect(ContractNames.scan, holds: tree)
         },
-        ContractCheck("a new scan that appeared meanwhile is a conflict at the commit", [.newScans]) { subject in
+        ContractCheck("a new scan that appeared meanwhile is a conflict at the commit", [.newScans]) {
+            subject in
             let theirs = try SampleTree.minimal("theirs")
             try await subject.expectError(.conflict, when: "committing over a scan that appeared") {
                 try await subject.transaction(on: ContractNames.scan) { transaction in

@@ -63,7 +63,8 @@ extension EndpointContract {
             try await subject.publish(.minimal("new"), as: ContractNames.scan, replacing: base)
             let manifest = try await subject.manifest(of: ContractNames.scan, .digests)
             let digest = manifest.entry(at: try ScanPath("images/a.txt"))?.digest
-            try subject.expect(digest == Digest(of: Array("new".utf8)), "the digest is not that of the new bytes")
+            try subject.expect(
+                digest == Digest(of: Array("new".utf8)), "the digest is not that of the new bytes")
         },
         ContractCheck("parts are those of the selection and no others", [.newScans]) { subject in
             let tree = try SampleTree.plant(images: 5)
@@ -209,7 +210,8 @@ extension EndpointContract {
             let digests = try await subject.manifest(of: ContractNames.scan, .digests).revision
             try subject.expect(digests == revision, "it differs with digests")
         },
-        ContractCheck("closing twice is closing once; a new connection sees what was published", [.newScans]) {
+        ContractCheck("closing twice is closing once; a new connection sees what was published", [.newScans])
+        {
             subject in
             let tree = try SampleTree.plant()
             try await subject.publish(tree, as: ContractNames.scan)

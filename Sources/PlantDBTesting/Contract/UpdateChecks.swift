@@ -70,7 +70,9 @@ extension EndpointContract {
             }
             try await subject.expectAbsent(ContractNames.scan)
         },
-        ContractCheck("a change by somebody else during a transaction is a conflict at the commit", [.updates]) {
+        ContractCheck(
+            "a change by somebody else during a transaction is a conflict at the commit", [.updates]
+        ) {
             subject in
             let base = try await subject.publish(.minimal("old"), as: ContractNames.scan)
             let theirs = try SampleTree.minimal("theirs")
@@ -134,7 +136,8 @@ extension EndpointContract {
                 removing: [try ScanPath("images/none"), try ScanPath("nowhere/none")])
             try await subject.expect(ContractNames.scan, holds: tree)
         },
-        ContractCheck("directories are removed once they are empty", [.updates, .emptyDirectories]) { subject in
+        ContractCheck("directories are removed once they are empty", [.updates, .emptyDirectories]) {
+            subject in
             var tree = try SampleTree.minimal()
             try tree.file("Mesh_1/mesh.ply", "ply")
             let base = try await subject.publish(tree, as: ContractNames.scan)

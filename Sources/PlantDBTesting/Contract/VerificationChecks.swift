@@ -43,7 +43,9 @@ extension EndpointContract {
         Lie(name: "a file that begins inside another", codes: [.verificationFailed, .invalidData, .io]) {
             [.begin(try entry("liar", size: 4)), bytes("four"), .begin(try entry("b", size: 0)), .end(nil)]
         },
-        Lie(name: "bytes outside a file", codes: [.verificationFailed, .invalidData, .io]) { [bytes("four")] },
+        Lie(name: "bytes outside a file", codes: [.verificationFailed, .invalidData, .io]) {
+            [bytes("four")]
+        },
     ]
 
     static let verificationChecks: [ContractCheck] =

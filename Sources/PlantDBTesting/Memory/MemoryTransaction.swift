@@ -158,7 +158,9 @@ actor MemoryTransaction: ScanTransaction {
         if node.kind == .directory && tree.hasChildren(path) { return }
         endpoint.database.publish(.removal(scan, path)) { state in
             state.scans[scan]?.tree.remove(path)
-            if let trash = options.trash { state.trash[trash, default: [:]][scan, default: SampleTree()].set(path, node) }
+            if let trash = options.trash {
+                state.trash[trash, default: [:]][scan, default: SampleTree()].set(path, node)
+            }
         }
     }
 

@@ -236,6 +236,7 @@ extension ScanManifest {
     fileprivate func revisionIfPlanned(_ items: [ScanPlan.PlanItem], _ deletions: [ScanPlan.Deletion])
         -> ScanRevision
     {
-        deletions.isEmpty && !items.contains { $0.action.isWork } ? ScanRevision(rawValue: "unchanged") : revision
+        deletions.isEmpty && !items.contains { $0.action.isWork }
+            ? ScanRevision(rawValue: "unchanged") : revision
     }
 }

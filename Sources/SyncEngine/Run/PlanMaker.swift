@@ -72,7 +72,8 @@ struct PlanMaker: Sendable {
             guard source.capabilities.provesDigests, target.capabilities.provesDigests else {
                 let side = source.capabilities.provesDigests ? target.location : source.location
                 throw DatabaseError(
-                    .unsupported, "\(side) proves no digests, so --checksum cannot be answered; run without it",
+                    .unsupported,
+                    "\(side) proves no digests, so --checksum cannot be answered; run without it",
                     scan: scan)
             }
             async let left = source.manifest(of: scan, detail: .digests)
@@ -130,7 +131,8 @@ struct PlanMaker: Sendable {
         return [
             SyncNotice(
                 kind: .listedButAbsent, scan: manifest.scan.rawValue,
-                message: "scan \(manifest.scan): files.json lists \(first)\(more), which the source does not have")
+                message:
+                    "scan \(manifest.scan): files.json lists \(first)\(more), which the source does not have")
         ]
     }
 
@@ -221,10 +223,12 @@ struct PlanMaker: Sendable {
                 let index = next
                 next += 1
                 group.addTask {
-                    do throws(DatabaseError) { return (index, .success(try await body(scans[index]))) } catch {
+                    do throws(DatabaseError) { return (index, .success(try await body(scans[index]))) } catch
+                    {
                         return (
                             index,
-                            .failure(ScanFailure(scan: scans[index], errors: [error.locating(scan: scans[index])]))
+                            .failure(
+                                ScanFailure(scan: scans[index], errors: [error.locating(scan: scans[index])]))
                         )
                     }
                 }
@@ -263,7 +267,8 @@ extension SyncPlan {
                     ]))
         case .symbolicLink:
             notices.append(
-                SyncNotice(kind: .stray, scan: nil, message: "\(skipped.path) is not carried: a symbolic link"))
+                SyncNotice(
+                    kind: .stray, scan: nil, message: "\(skipped.path) is not carried: a symbolic link"))
         case .specialFile, .notAScan:
             notices.append(
                 SyncNotice(kind: .stray, scan: nil, message: "\(skipped.path) is not carried\(detail)"))

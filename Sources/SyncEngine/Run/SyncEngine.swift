@@ -117,7 +117,9 @@ public struct SyncEngine: Sendable {
     }
 
     private func guardSpace(_ plan: SyncPlan) async throws(DatabaseError) {
-        guard let available = try await target.availableBytes(), plan.bytesToTransfer > available else { return }
+        guard let available = try await target.availableBytes(), plan.bytesToTransfer > available else {
+            return
+        }
         throw DatabaseError(
             .noSpace,
             "the target \(target.location) has \(available) bytes free, and the run needs "

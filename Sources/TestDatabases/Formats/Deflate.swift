@@ -38,7 +38,8 @@ struct DeflateCodes: Sendable {
         let literalLengths = Self.lengths(literalCounts, limit: 15)
         // One distance code at least, of one bit, as every decoder accepts it.
         let distanceLengths =
-            distances.contains { $0 > 0 } ? Self.lengths(distances, limit: 15) : [1] + [Int](repeating: 0, count: 29)
+            distances.contains { $0 > 0 }
+            ? Self.lengths(distances, limit: 15) : [1] + [Int](repeating: 0, count: 29)
         self.literals = Self.codes(literalLengths)
         self.distances = Self.codes(distanceLengths)
         lengths = literalLengths + distanceLengths
@@ -54,20 +55,26 @@ struct DeflateCodes: Sendable {
             return result
         }
         typealias Package = (weight: Int, symbols: [Int])
-        let leaves: [Package] = used.map { (counts[$0], [$0]) }.sorted { ($0.weight, $0.symbols[0]) < ($1.weight, $1.symbols[0]) }
+        let leaves: [Package] = used.map { (counts[$0], [$0]) }.sorted {
+            ($0.weight, $0.symbols[0]) < ($1.weight, $1.symbols[0])
+        }
         var packages: [Package] = []
         for _ in 0..<limit {
             var paired: [Package] = []
             for first in stride(from: 0, to: packages.count - 1, by: 2) {
                 paired.append(
-                    (packages[first].weight + packages[first + 1].weight, packages[first].symbols + packages[first + 1].symbols))
+                    (
+                        packages[first].weight + packages[first + 1].weight,
+                        packages[first].symbols + packages[first + 1].symbols
+                    ))
             }
             // Both are sorted; ties go to the leaves, so that the outcome is one on every machine.
             var merged: [Package] = []
             var leaf = 0
             var pair = 0
             while leaf < leaves.count || pair < paired.count {
-                if pair == paired.count || (leaf < leaves.count && leaves[leaf].weight <= paired[pair].weight) {
+                if pair == paired.count || (leaf < leaves.count && leaves[leaf].weight <= paired[pair].weight)
+                {
                     merged.append(leaves[leaf])
                     leaf += 1
                 } else {

@@ -161,7 +161,9 @@ extension JPEGEncoder {
             let step = encoder.subsampled ? 16 : 8
             for y in stride(from: 0, to: map.height, by: step) {
                 for x in stride(from: 0, to: map.width, by: step) {
-                    for part in 0..<(encoder.subsampled ? 4 : 1) { luma(x: x + part % 2 * 8, y: y + part / 2 * 8) }
+                    for part in 0..<(encoder.subsampled ? 4 : 1) {
+                        luma(x: x + part % 2 * 8, y: y + part / 2 * 8)
+                    }
                     chroma(x: x, y: y, pitch: step / 8)
                 }
             }
@@ -191,7 +193,9 @@ extension JPEGEncoder {
                     let pattern = UInt64(number) &* 0x0101_0101_0101_0101
                     for row in rows {
                         for column in stride(from: columns.lowerBound, to: columns.upperBound, by: 8)
-                        where bytes.loadUnaligned(fromByteOffset: row * width + column, as: UInt64.self) != pattern {
+                        where bytes.loadUnaligned(fromByteOffset: row * width + column, as: UInt64.self)
+                            != pattern
+                        {
                             return nil
                         }
                     }
@@ -213,14 +217,17 @@ extension JPEGEncoder {
                 let look = encoder.looks[number]
                 let level = look.y + (look.shaded ? light(x: x + 4, y: y + 4) : 0)
                 writeDC(level - 128, component: 0)
-                for string in encoder.lumaGrain[number][random.below(JPEGEncoder.variants)] { writer.write(string) }
+                for string in encoder.lumaGrain[number][random.below(JPEGEncoder.variants)] {
+                    writer.write(string)
+                }
                 return
             }
             for row in 0..<8 {
                 for column in 0..<8 {
                     let look = encoder.looks[Int(pixel(x: x + column, y: y + row))]
                     samples[row * 8 + column] =
-                        look.y - 128 + (look.shaded ? light(x: x + column, y: y + row) : 0) + random.below(5) - 2
+                        look.y - 128 + (look.shaded ? light(x: x + column, y: y + row) : 0) + random.below(5)
+                        - 2
                 }
             }
             writeBlock(component: 0)

@@ -185,7 +185,8 @@ struct GrainyPNGEncoder: Sendable {
                         var end = x + 1
                         let limit = min(map.width, x + Self.pixels)
                         while end < limit, pixels[base + end] == number { end += 1 }
-                        let stretch = random.below(100) < grainyShare ? grainy[random.below(grainy.count)] : quiet
+                        let stretch =
+                            random.below(100) < grainyShare ? grainy[random.below(grainy.count)] : quiet
                         if end - x == Self.pixels {
                             for string in stretch.strings { writer.write(string) }
                             adler.append(stretch.sums)

@@ -65,7 +65,9 @@ struct ArchiveDownload: Sendable {
         }
     }
 
-    private func fetch(to partial: PartialFile, progress: @Sendable (TestDatabaseProgress) -> Void) async throws {
+    private func fetch(to partial: PartialFile, progress: @Sendable (TestDatabaseProgress) -> Void)
+        async throws
+    {
         var configuration = HTTPClient.Configuration()
         configuration.httpVersion = .http1Only
         configuration.decompression = .disabled
@@ -73,7 +75,8 @@ struct ArchiveDownload: Sendable {
         configuration.timeout = .init(connect: .seconds(15), read: .seconds(60))
         // Offline is to be said at once.
         configuration.connectionPool.retryConnectionEstablishment = false
-        let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
+        let client = HTTPClient(
+            eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
         do {
             try await fetch(to: partial, with: client, progress: progress)
         } catch {
@@ -148,7 +151,8 @@ struct ArchiveDownload: Sendable {
             case 401, 403: .permissionDenied
             default: .unreachable
             }
-        return DatabaseError(code, "the server answers \(status) to a request for \(url.printable)" + Self.advice)
+        return DatabaseError(
+            code, "the server answers \(status) to a request for \(url.printable)" + Self.advice)
     }
 
     private func translated(_ error: any Error) -> DatabaseError {
@@ -157,7 +161,9 @@ struct ArchiveDownload: Sendable {
         if error is CancellationError || error as? HTTPClientError == .cancelled {
             return DatabaseError(.cancelled, "cancelled while downloading \(url)")
         }
-        let isWrong = [HTTPClientError.invalidURL, .emptyHost, .emptyScheme].contains { error as? HTTPClientError == $0 }
+        let isWrong = [HTTPClientError.invalidURL, .emptyHost, .emptyScheme].contains {
+            error as? HTTPClientError == $0
+        }
         return DatabaseError(
             isWrong ? .invalidArgument : .unreachable,
             isWrong

@@ -28,7 +28,8 @@ struct ArchiveExtraction: Sendable {
                 let contents = try checkedContents()
                 let staged = try StagedScan(dataset.scan, inDatabase: root)
                 do {
-                    var origin = TestDatasetOrigin(dataset: dataset, kind: .downloaded(from: url), files: 0, bytes: 0)
+                    var origin = TestDatasetOrigin(
+                        dataset: dataset, kind: .downloaded(from: url), files: 0, bytes: 0)
                     try extract(contents, to: staged, &origin)
                     try staged.publish()
                     return origin
@@ -50,7 +51,9 @@ struct ArchiveExtraction: Sendable {
         var bytes: Int64 = 0
         while let entry = try reader.next() {
             try DatabaseError.checkCancellation(while: "reading \(file)")
-            guard paths.count < limits.entries else { throw refusal("it has more than \(limits.entries) entries") }
+            guard paths.count < limits.entries else {
+                throw refusal("it has more than \(limits.entries) entries")
+            }
             var name = entry.name
             if entry.kind == .folder, name.hasSuffix("/") { name.removeLast() }
             let path: ScanPath
@@ -64,8 +67,19 @@ struct ArchiveExtraction: Sendable {
             }
             guard seen.insert(path).inserted else { throw refusal("it holds “\(name.printable)” twice") }
             bytes = bytes.addingReportingOverflow(max(0, entry.size)).partialValue
-            guard bytes <= limits.bytes else { throw refusal("unpacked it is larger than \(limits.bytes) bytes") }
+            guard bytes <= limits.bytes else {
+                throw refusal("unpacked it is larger than \(limits.bytes) bytes")
+            }
             paths.append(path)
+        }
+        for path in paths {
+            var parent = path.parent
+            while let folder = parent {
+                guard !seen.contains(folder) else {
+                    throw refusal("“\(folder)” in it is a file and a folder")
+                }
+                parent = folder.parent
+            }
         }
         // In a folder of its name, or bare; what lies beside the folder is of no dataset.
         let inFolder = paths.contains { $0.rawValue == folder + "/files.json" }
@@ -157,7 +171,8 @@ private final class ZipReader {
 
     private func failure() -> DatabaseError {
         DatabaseError(
-            .invalidData, "\(file.printable) is no ZIP archive that can be read; delete it, and download it again",
+            .invalidData,
+            "\(file.printable) is no ZIP archive that can be read; delete it, and download it again",
             cause: archive_error_string(handle).map { String(cString: $0).printable })
     }
 
@@ -182,9 +197,11 @@ private final class ZipReader {
             }
         }
         return Entry(
-            name: name, kind: kind, size: archive_entry_size_is_set(entry) != 0 ? archive_entry_size(entry) : 0,
+            name: name, kind: kind,
+            size: archive_entry_size_is_set(entry) != 0 ? archive_entry_size(entry) : 0,
             modified: ModificationTime(
-                seconds: Int64(archive_entry_mtime(entry)), nanoseconds: Int64(archive_entry_mtime_nsec(entry))))
+                seconds: Int64(archive_entry_mtime(entry)),
+                nanoseconds: Int64(archive_entry_mtime_nsec(entry))))
     }
 
     /// The next bytes of the entry, valid until the next call; nil at its end. libarchive

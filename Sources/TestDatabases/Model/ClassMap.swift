@@ -66,7 +66,9 @@ struct ClassMap {
         }
         var visible: [Visible] = []
         for segment in plant.segments {
-            guard let from = camera.project(segment.from), let to = camera.project(segment.to) else { continue }
+            guard let from = camera.project(segment.from), let to = camera.project(segment.to) else {
+                continue
+            }
             visible.append(
                 Visible(
                     from: (from.x, from.y), to: (to.x, to.y),

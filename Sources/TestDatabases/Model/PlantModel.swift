@@ -114,7 +114,8 @@ struct PlantModel: Sendable {
                 segments.append(
                     Segment(
                         organ: .leaf, from: place(near), to: place(far), fromRadius: length * widths[piece],
-                        toRadius: length * widths[piece + 1], shade: UInt8((index + piece) & 3), number: index))
+                        toRadius: length * widths[piece + 1], shade: UInt8((index + piece) & 3), number: index
+                    ))
             }
         }
     }

@@ -30,7 +30,9 @@ struct Vector: Sendable {
     }
 
     /// Horizontal, at `azimuth` radians from the x axis.
-    static func horizontal(_ azimuth: Double) -> Vector { Vector(Angle.cosine(azimuth), Angle.sine(azimuth), 0) }
+    static func horizontal(_ azimuth: Double) -> Vector {
+        Vector(Angle.cosine(azimuth), Angle.sine(azimuth), 0)
+    }
 
     /// Two unit vectors that span the plane to which this direction is normal.
     var perpendiculars: (Vector, Vector) {

@@ -28,7 +28,8 @@ struct ArabidopsisViews: Sendable {
             looks: colors.enumerated().map { number, color in
                 JPEGEncoder.Look(
                     red: Int(color[0]), green: Int(color[1]), blue: Int(color[2]),
-                    grain: number == 0 ? 0 : number < 4 ? 27 : 14, chromaGrain: number == 0 ? 0 : number < 4 ? 8 : 3)
+                    grain: number == 0 ? 0 : number < 4 ? 27 : 14,
+                    chromaGrain: number == 0 ? 0 : number < 4 ? 8 : 3)
             }, seed: seed)
         var random = SeededNumbers(seed: seed, "floor")
         blobs = (0..<260).map { _ in
@@ -83,7 +84,9 @@ struct ArabidopsisViews: Sendable {
             map.fill(row: row, from: Int(middle - half), to: Int(middle + half), with: 1)
         }
         for blob in blobs {
-            guard let center = camera.project(blob.center), center.depth > 150, center.y > far.y else { continue }
+            guard let center = camera.project(blob.center), center.depth > 150, center.y > far.y else {
+                continue
+            }
             let radius = blob.radius * camera.focal / center.depth
             map.ellipse(x: center.x, y: center.y, radiusX: radius, radiusY: radius * 0.55, with: blob.look)
         }

@@ -17,7 +17,8 @@ struct ColmapOutput: Sendable {
         var random = SeededNumbers(seed: seed, "sparse")
         points = (0..<detail.points(6_400)).map { _ in
             // Noise of half a millimetre.
-            let noise = Vector(random.double(-0.5...0.5), random.double(-0.5...0.5), random.double(-0.5...0.5))
+            let noise = Vector(
+                random.double(-0.5...0.5), random.double(-0.5...0.5), random.double(-0.5...0.5))
             return mesh.vertices[random.below(mesh.vertices.count)] + noise
         }
         self.cameras = cameras
@@ -30,7 +31,8 @@ struct ColmapOutput: Sendable {
         return [
             "height": .number(height), "id": 1, "model": "OPENCV",
             "params": [
-                .number(focal), .number(focal), .number(Double(width) / 2), .number(Double(height) / 2), distortion,
+                .number(focal), .number(focal), .number(Double(width) / 2), .number(Double(height) / 2),
+                distortion,
                 distortion, 0.0, 0.0,
             ], "width": .number(width),
         ]
@@ -116,9 +118,11 @@ struct ColmapOutput: Sendable {
         guard let camera = cameras.first?.1 else { return [:] }
         return [
             "1": [
-                "id": 1, "model": "SIMPLE_RADIAL", "width": .number(camera.width), "height": .number(camera.height),
+                "id": 1, "model": "SIMPLE_RADIAL", "width": .number(camera.width),
+                "height": .number(camera.height),
                 "params": [
-                    .number(camera.focal), .number(Double(camera.width) / 2), .number(Double(camera.height) / 2),
+                    .number(camera.focal), .number(Double(camera.width) / 2),
+                    .number(Double(camera.height) / 2),
                     -0.001357,
                 ],
             ]

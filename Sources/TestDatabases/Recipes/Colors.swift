@@ -11,7 +11,9 @@ enum Colors {
         ]
         return (0..<classCount).map { number in
             if number < surroundings.count { return surroundings[number] }
-            guard let organ = ClassMap.organ(of: UInt8(number)), let color = organs[organ] else { return [0, 0, 0] }
+            guard let organ = ClassMap.organ(of: UInt8(number)), let color = organs[organ] else {
+                return [0, 0, 0]
+            }
             // 70, 85, 100 and 115 %.
             let percent = 70 + 15 * (number & 3)
             return color.map { UInt8(min(255, Int($0) * percent / 100)) }

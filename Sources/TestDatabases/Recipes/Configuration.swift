@@ -13,7 +13,8 @@ struct Configuration {
             switch self {
             // No value of ours needs escapes but for double quotes.
             case .text(let text):
-                "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"") + "\""
+                "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"")
+                    + "\""
             case .whole(let number): String(number)
             case .real(let number): String(number)
             case .truth(let value): value ? "true" : "false"

@@ -57,7 +57,8 @@ struct PipelineOutput: Sendable {
             .triangleMesh: "TriangleMesh_9_most_connected_t_open3d_00e095c359",
             .pointCloud: isReal ? "PointCloud_1_0_1_0_10_0_7ee836e5a9" : "PointCloud_1_0_0_0_10_0_ca07eb2790",
             .voxels: isReal
-                ? "Voxels___x____300__450__colmap_camera_False_2a093f0ccc" : "Voxels_null_camera_True_3ac228a591",
+                ? "Voxels___x____300__450__colmap_camera_False_2a093f0ccc"
+                : "Voxels_null_camera_True_3ac228a591",
             .masks: "Masks_1__0__1__0____channel____rgb_5619aa428d",
             .colmap: "Colmap_True_null_SIMPLE_RADIAL_ffcef49fdc",
             .undistorted: "Undistorted_SIMPLE_RADIAL_Colmap__a333f181b7",
@@ -77,7 +78,8 @@ struct PipelineOutput: Sendable {
         switch step {
         case .anglesAndInternodes:
             [
-                "characteristic_length": 1.0, "min_elongation_ratio": 2.0, "min_fruit_size": isReal ? 6.0 : 0.7,
+                "characteristic_length": 1.0, "min_elongation_ratio": 2.0,
+                "min_fruit_size": isReal ? 6.0 : 0.7,
                 "node_sampling_dist": isReal ? 10.0 : 2.0, "organ_type": "fruit", "stem_axis": 2,
                 "stem_axis_inverted": "False", "upstream_task": "TreeGraph",
             ]
@@ -128,13 +130,16 @@ struct PipelineOutput: Sendable {
             isReal ? (300...450, 300...450, -175...105) : VirtualPlantViews.boundingBox,
             voxelSize: detail.voxelSize(voxelSize))
         let measurement = PlantMeasurement(plant: plant, measures: measures)
-        func single(_ step: Step, _ suffix: String, metadata: JSONValue?, _ content: @escaping @Sendable () -> [UInt8])
+        func single(
+            _ step: Step, _ suffix: String, metadata: JSONValue?, _ content: @escaping @Sendable () -> [UInt8]
+        )
             -> ScanRecipe.Fileset
         {
             fileset(
                 step,
                 files: [
-                    ScanRecipe.File(id: step.task, name: step.task + suffix, metadata: metadata, content: content)
+                    ScanRecipe.File(
+                        id: step.task, name: step.task + suffix, metadata: metadata, content: content)
                 ])
         }
         func json(_ id: String, _ value: @escaping @Sendable () -> JSONValue) -> ScanRecipe.File {
@@ -213,7 +218,8 @@ struct PipelineOutput: Sendable {
         configuration.table(
             "TreeGraph",
             [
-                "upstream_task": .text("CurveSkeleton"), "z_axis": .whole(2), "stem_axis_inverted": .truth(false),
+                "upstream_task": .text("CurveSkeleton"), "z_axis": .whole(2),
+                "stem_axis_inverted": .truth(false),
             ])
         configuration.table(
             "AnglesAndInternodes",

@@ -75,7 +75,9 @@ struct PlantMeasurement: Sendable {
 
     var fruitDirections: JSONValue {
         let fruits = plant.segments.filter { $0.organ == .fruit }
-        return ["fruit_dirs": numbered(fruits.map { ($0.to - $0.from).normalized }), "bp_coords": branchingPoints]
+        return [
+            "fruit_dirs": numbered(fruits.map { ($0.to - $0.from).normalized }), "bp_coords": branchingPoints,
+        ]
     }
 
     var stemDirections: JSONValue {

@@ -45,12 +45,14 @@ struct RealPlantViews: Sendable {
         let azimuth = Angle.turn * Double(view) / Double(Self.viewCount)
         let place = Vector.horizontal(azimuth + Angle.turn / 2) * Self.radius
         return Camera(
-            at: Vector(Self.center, Self.center, Double(Self.cameraHeight)) + place, azimuth: azimuth, tilt: 0,
+            at: Vector(Self.center, Self.center, Double(Self.cameraHeight)) + place, azimuth: azimuth,
+            tilt: 0,
             focal: Self.focal, width: Self.width, height: Self.height)
     }
 
     func map(_ view: Int) -> ClassMap {
-        let camera = camera(view).scaled(toWidth: detail.pixels(Self.width), height: detail.pixels(Self.height))
+        let camera = camera(view).scaled(
+            toWidth: detail.pixels(Self.width), height: detail.pixels(Self.height))
         var map = ClassMap(width: camera.width, height: camera.height)
         if let foot = camera.project(plant.stem[0]) {
             let scale = camera.focal / foot.depth
@@ -84,7 +86,8 @@ struct RealPlantViews: Sendable {
         let camera = camera(view)
         var result = metadata(view)
         result["colmap_camera"] = [
-            "camera_model": ColmapOutput.cameraModel(focal: Self.focal, width: Self.width, height: Self.height),
+            "camera_model": ColmapOutput.cameraModel(
+                focal: Self.focal, width: Self.width, height: Self.height),
             "rotmat": camera.rotationJSON, "tvec": camera.translation.json,
         ]
         result["estimated_pose"] = camera.position.json
@@ -123,7 +126,8 @@ struct RealPlantViews: Sendable {
     /// The filesets in the order in which the genuine index lists them.
     var analyzedRecipe: ScanRecipe {
         let output = PipelineOutput(
-            scan: "real_plant_analyzed", plant: plant, measures: measures, detail: detail, kind: .real, seed: seed)
+            scan: "real_plant_analyzed", plant: plant, measures: measures, detail: detail, kind: .real,
+            seed: seed)
         let colmap = ColmapOutput(
             plant: plant, cameras: (0..<Self.viewCount).map { (id($0) + ".jpg", camera($0)) }, detail: detail,
             seed: seed)
@@ -175,7 +179,8 @@ struct RealPlantViews: Sendable {
         configuration.table(
             "Scan.metadata.object",
             [
-                "age": .text("0"), "environment": .text("Lyon indoor"), "experiment_id": .text("calibration01"),
+                "age": .text("0"), "environment": .text("Lyon indoor"),
+                "experiment_id": .text("calibration01"),
                 "object": .text("random objects"),
             ])
         configuration.table(

@@ -52,7 +52,8 @@ struct VirtualPlantViews: Sendable {
         let place = Self.center - Vector.horizontal(Angle.radians(degrees)) * 75
         return [
             "approximate_pose": [
-                .number(place.x), .number(place.y), 65, .number(degrees < 90 ? degrees + 270 : degrees - 90), 8,
+                .number(place.x), .number(place.y), 65, .number(degrees < 90 ? degrees + 270 : degrees - 90),
+                8,
             ],
             "camera": [
                 "camera_model": [
@@ -148,7 +149,8 @@ struct VirtualPlantViews: Sendable {
             "VirtualScan",
             [
                 "obj_fileset": .text("VirtualPlant"), "use_palette": .truth(true), "use_hdri": .truth(false),
-                "load_scene": .truth(false), "scene_file_id": .text("pot"), "render_ground_truth": .truth(true),
+                "load_scene": .truth(false), "scene_file_id": .text("pot"),
+                "render_ground_truth": .truth(true),
             ])
         configuration.table("VirtualPlant", ["lpy_file_id": .text("arabidopsis_notex")])
         configuration.table("Voxels", ["type": .text("averaging"), "voxel_size": .real(0.05)])

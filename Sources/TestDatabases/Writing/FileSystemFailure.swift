@@ -115,7 +115,8 @@ enum FileSystem {
                 String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
             guard let name else {
-                throw DatabaseError(.invalidName, "\(path.printable) holds a name that is not UTF-8; rename it")
+                throw DatabaseError(
+                    .invalidName, "\(path.printable) holds a name that is not UTF-8; rename it")
             }
             if name != ".", name != ".." { names.append(name) }
         }

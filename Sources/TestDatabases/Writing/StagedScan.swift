@@ -67,7 +67,9 @@ final class StagedScan: Sendable {
                 throw .system("open \(path)", path: path)
             }
             var status = stat()
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0, stat(path, &status) == 0 { return (path, descriptor) }
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0, stat(path, &status) == 0 {
+                return (path, descriptor)
+            }
             close(descriptor)
         }
         throw DatabaseError(.io, "cannot find a free name for staging in \(top.printable)")

@@ -78,7 +78,9 @@ struct DiffCommand: AsyncParsableCommand {
             console.note("note: \(notice.scan.map { "\($0.printable): " } ?? "")\(notice.message.printable)")
         }
         for failure in plan.failures {
-            for error in failure.errors { console.error(ReportText.line(of: error.locating(scan: failure.scan))) }
+            for error in failure.errors {
+                console.error(ReportText.line(of: error.locating(scan: failure.scan)))
+            }
         }
         if status != .inSync { throw status }
     }

@@ -86,7 +86,8 @@ struct LocksBreakCommand: AsyncParsableCommand {
             }
             for lock in chosen {
                 try await database.breakLock(lock, force: force)
-                console.data("removed \(lock.path.printable)  (\(lock.state.rawValue), \(lock.owner.printable))")
+                console.data(
+                    "removed \(lock.path.printable)  (\(lock.state.rawValue), \(lock.owner.printable))")
             }
             console.flush()
             if chosen.isEmpty {
@@ -120,7 +121,8 @@ enum LockText {
             JSONObject([
                 ("schema", "plantdb.locks/1"), ("path", .string(lock.path)), ("scan", scan),
                 ("state", .string(lock.state.rawValue)), ("mode", .optional(lock.mode?.rawValue)),
-                ("owner", .string(lock.owner)), ("ageSeconds", lock.ageSeconds.map(JSONValue.decimal) ?? .null),
+                ("owner", .string(lock.owner)),
+                ("ageSeconds", lock.ageSeconds.map(JSONValue.decimal) ?? .null),
             ]))
     }
 }

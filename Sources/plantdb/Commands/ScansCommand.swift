@@ -70,7 +70,8 @@ struct ScansCommand: AsyncParsableCommand {
             console.note("note: \(skipped.path.printable): \(ItemizedLine.reason(of: skipped))")
         }
         for (index, glob) in globs.enumerated() where !isMatched[index] {
-            throw DatabaseError(.notFound, "no scan of \(database.location) matches “\(glob.pattern.printable)”")
+            throw DatabaseError(
+                .notFound, "no scan of \(database.location) matches “\(glob.pattern.printable)”")
         }
         if failed || listing.skipped.contains(where: \.hidesContent) { throw ExitStatus.partial }
     }
@@ -89,7 +90,8 @@ struct ScanLine: Sendable {
     /// Costs a listing of the scan.
     init(_ summary: ScanSummary, in database: any ScanSource) async throws(DatabaseError) {
         guard let manifest = try await database.manifest(of: summary.scan, detail: .listing) else {
-            throw DatabaseError(.notFound, "the scan went away while the database was listed", scan: summary.scan)
+            throw DatabaseError(
+                .notFound, "the scan went away while the database was listed", scan: summary.scan)
         }
         self.init(summary, manifest)
     }

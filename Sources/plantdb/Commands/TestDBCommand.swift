@@ -91,6 +91,7 @@ enum TestDatabaseText {
             case .copied(let folder): "copied from \(folder.printable)"
             case .downloaded(let address): "downloaded from \(address.printable)"
             }
-        return "\(origin.dataset.rawValue)  \(Sizes.count(origin.files, "file"))  \(Sizes.bytes(origin.bytes))  \(kind)"
+        return
+            "\(origin.dataset.rawValue)  \(Sizes.count(origin.files, "file"))  \(Sizes.bytes(origin.bytes))  \(kind)"
     }
 }

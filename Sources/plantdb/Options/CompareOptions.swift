@@ -5,7 +5,9 @@ import SyncEngine
 struct CompareOptions: ParsableArguments {
     @Flag(
         name: [.customShort("c"), .long],
-        help: "Compare content by SHA-256, not time. Digests are remembered: a second run reads only what changed.")
+        help:
+            "Compare content by SHA-256, not time. Digests are remembered: a second run reads only what changed."
+    )
     var checksum = false
 
     @Flag(help: "Compare sizes only.")

@@ -57,12 +57,14 @@ struct SafetyOptions: ParsableArguments {
 
 struct TransferOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Scans at work at a time. (default: what both sides serve with profit)", valueName: "n"),
+        help: ArgumentHelp(
+            "Scans at work at a time. (default: what both sides serve with profit)", valueName: "n"),
         transform: Transforms.positive)
     var transfers: Int?
 
     @Option(
-        help: ArgumentHelp("Try a scan again this often after a passing failure. (default: 2)", valueName: "n"),
+        help: ArgumentHelp(
+            "Try a scan again this often after a passing failure. (default: 2)", valueName: "n"),
         transform: Transforms.count)
     var retries: Int?
 
@@ -87,7 +89,9 @@ struct LockOptions: ParsableArguments {
         transform: Transforms.duration)
     var lockWait: Duration?
 
-    @Flag(name: .customLong("no-source-lock"), help: "Take no lock on the source: for one that cannot be written.")
+    @Flag(
+        name: .customLong("no-source-lock"),
+        help: "Take no lock on the source: for one that cannot be written.")
     var noSourceLock = false
 
     func apply(to options: inout SyncOptions) {
@@ -114,10 +118,14 @@ struct OutputOptions: ParsableArguments {
     @Flag(help: "Write events to standard output, one JSON object a line (docs/json-events.md).")
     var json = false
 
-    @Option(help: ArgumentHelp("Write the summary as JSON into this file.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Write the summary as JSON into this file.", valueName: "file"),
+        completion: .file())
     var report: String?
 
-    @Option(help: ArgumentHelp("Append what is said to this file, with times.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Append what is said to this file, with times.", valueName: "file"),
+        completion: .file())
     var logFile: String?
 
     mutating func validate() throws {

@@ -8,7 +8,8 @@ enum CheckText {
         var lines = report.findings.filter { !isQuiet || $0.severity == .error }.map(line(of:))
         for release in UpstreamRelease.allCases {
             for refusal in report.refusals(by: release) {
-                lines.append("error: PlantDB \(release) refuses this database: \(refusal.scan): \(refusal.reason)")
+                lines.append(
+                    "error: PlantDB \(release) refuses this database: \(refusal.scan): \(refusal.reason)")
             }
         }
         if isQuiet { return lines }
@@ -28,7 +29,8 @@ enum CheckText {
     static func line(of finding: Finding) -> String {
         var place = finding.scan ?? ""
         if let path = finding.path { place += (place.isEmpty ? "" : "/") + path }
-        return "\(finding.severity.rawValue): \(place.isEmpty ? "" : place + ": ")\(finding.message.printable)"
+        return
+            "\(finding.severity.rawValue): \(place.isEmpty ? "" : place + ": ")\(finding.message.printable)"
     }
 
     static func jsonLines(_ report: CheckReport, isQuiet: Bool) -> [String] {
@@ -41,7 +43,8 @@ enum CheckText {
             event(
                 "finding",
                 [
-                    ("severity", .string(finding.severity.rawValue)), ("code", .string(finding.code.rawValue)),
+                    ("severity", .string(finding.severity.rawValue)),
+                    ("code", .string(finding.code.rawValue)),
                     ("scan", .optional(finding.scan)), ("path", .optional(finding.path)),
                     ("message", .string(finding.message)),
                 ])
@@ -55,7 +58,9 @@ enum CheckText {
                         ("reason", .string(refusal.reason)),
                     ]))
         }
-        let counts = Finding.Severity.allCases.map { ($0.rawValue + "s", JSONValue.number(report.counts[$0] ?? 0)) }
+        let counts = Finding.Severity.allCases.map {
+            ($0.rawValue + "s", JSONValue.number(report.counts[$0] ?? 0))
+        }
         lines.append(
             event(
                 "summary",

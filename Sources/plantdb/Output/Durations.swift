@@ -37,7 +37,9 @@ enum Durations {
             rest = rest.dropFirst(number.count)
             let unit = rest.prefix { $0.isASCII && $0.isLetter }
             rest = rest.dropFirst(unit.count)
-            guard let value = Double(number), value.isFinite, let scale = secondsPerUnit(unit) else { return nil }
+            guard let value = Double(number), value.isFinite, let scale = secondsPerUnit(unit) else {
+                return nil
+            }
             let seconds = value * scale
             // A thousand years: more is a slip, and keeps the sum within `Duration`.
             guard seconds <= 31_557_600_000 else { return nil }

@@ -27,7 +27,10 @@ enum ItemizedLine {
         for item in plan.items {
             let marker = marker(of: item.action)
             if marker == "=" && !showsEqual { continue }
-            body(line(marker, plan.entry(of: item), item.action, scan: plan.scan, mergedIndex: plan.mergedIndex))
+            body(
+                line(
+                    marker, plan.entry(of: item), item.action, scan: plan.scan, mergedIndex: plan.mergedIndex)
+            )
         }
         for deletion in plan.deletions { body(line(of: deletion, scan: plan.scan)) }
         for skipped in plan.skipped { body(line(of: skipped, scan: plan.scan)) }
@@ -56,7 +59,8 @@ enum ItemizedLine {
     }
 
     static func line(of deletion: ScanPlan.Deletion, scan: ScanID) -> String {
-        line("-", scan: scan, path: deletion.path, kind: deletion.kind, size: deletion.size, reason: "deleted")
+        line(
+            "-", scan: scan, path: deletion.path, kind: deletion.kind, size: deletion.size, reason: "deleted")
     }
 
     static func line(of removal: ScanRemoval) -> String {

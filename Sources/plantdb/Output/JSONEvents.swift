@@ -154,7 +154,9 @@ struct JSONEvents: Sendable {
                 (
                     "perScan",
                     .array(
-                        report.scans.filter(\.hasSomethingToSay).map { .object(JSONObject(Self.members(of: $0))) })
+                        report.scans.filter(\.hasSomethingToSay).map {
+                            .object(JSONObject(Self.members(of: $0)))
+                        })
                 ),
                 ("errors", .array(report.errors.map(Self.object(of:)))),
             ])

@@ -6,7 +6,9 @@ enum ReportText {
     /// - Parameter verbose: a line for every scan that had work, not only for those that failed.
     static func lines(_ report: SyncReport, verbose: Bool) -> [String] {
         var lines = totals(report)
-        for scan in report.scans where scan.outcome.isFailure || (verbose && scan.hasSomethingToSay) { lines.append(line(of: scan)) }
+        for scan in report.scans where scan.outcome.isFailure || (verbose && scan.hasSomethingToSay) {
+            lines.append(line(of: scan))
+        }
         lines += skipped(report)
         return lines
     }
@@ -48,7 +50,8 @@ enum ReportText {
         let counts = report.counts
         var parts = [report.outcome == .notDone ? "not done" : report.outcome.rawValue]
         if counts.filesMoved > 0 {
-            parts.append("\(Sizes.count(counts.filesMoved, "file")) moved (\(Sizes.bytes(counts.bytesMoved)))")
+            parts.append(
+                "\(Sizes.count(counts.filesMoved, "file")) moved (\(Sizes.bytes(counts.bytesMoved)))")
         }
         let rest: [(Int, String)] = [
             (counts.filesUnchanged, "unchanged"), (counts.filesTouched, "attributes only"),
@@ -130,14 +133,17 @@ enum ReportText {
             var parts: [String] = scan.isNew ? ["new"] : []
             if scan.filesToTransfer > 0 {
                 parts.append(
-                    "\(Sizes.count(scan.filesToTransfer, "file")) to move (\(Sizes.bytes(scan.bytesToTransfer)))")
+                    "\(Sizes.count(scan.filesToTransfer, "file")) to move (\(Sizes.bytes(scan.bytesToTransfer)))"
+                )
             }
             let touched = scan.items.reduce(0) { $0 + ($1.action == .updateAttributes ? 1 : 0) }
             if touched > 0 { parts.append("\(Sizes.grouped(touched)) attributes only") }
             if scan.filesToDelete > 0 { parts.append("\(Sizes.grouped(scan.filesToDelete)) to delete") }
             if scan.unresolvedCount > 0 { parts.append("\(Sizes.grouped(scan.unresolvedCount)) unresolved") }
             let marker = scan.isNew ? "+" : scan.hasWork ? "~" : "!"
-            lines.append("\(marker) \(scan.scan)  \(parts.isEmpty ? "directories only" : parts.joined(separator: ", "))")
+            lines.append(
+                "\(marker) \(scan.scan)  \(parts.isEmpty ? "directories only" : parts.joined(separator: ", "))"
+            )
         }
         return lines + plan.removedScans.map(ItemizedLine.line(of:))
     }

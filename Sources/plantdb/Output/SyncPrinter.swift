@@ -138,7 +138,9 @@ final class SyncPrinter: Sendable {
             if let events { console.data(events.error(error).jsonLine, logged: false) }
             status = ExitStatus(error)
         }
-        if let events { console.data(events.summary(of: plan, exitCode: status.code).jsonLine, logged: false) }
+        if let events {
+            console.data(events.summary(of: plan, exitCode: status.code).jsonLine, logged: false)
+        }
         console.flush()
         try report?.write(summaryWriter.summary(of: plan, exitCode: status.code).jsonLine)
         if status != .inSync { throw status }

@@ -25,7 +25,7 @@ final class Console: Sendable {
     private let state: Mutex<State>
 
     private struct State {
-        var output = Array<UInt8>()
+        var output = [UInt8]()
         var barIsDrawn = false
         var lastProgress: ContinuousClock.Instant?
         var isClosed = false

@@ -56,7 +56,8 @@ enum SignalWatch {
         let deadline = ContinuousClock.now + .milliseconds(Int(graceMilliseconds))
         while true {
             let left = deadline - .now
-            let milliseconds = max(0, left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000)
+            let milliseconds = max(
+                0, left.components.seconds * 1000 + left.components.attoseconds / 1_000_000_000_000_000)
             let ready = poll(&poller, 1, Int32(milliseconds))
             if ready > 0, let second = next(reader) { _exit(128 + second) }
             if ready == 0 {

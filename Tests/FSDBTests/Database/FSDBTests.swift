@@ -146,11 +146,13 @@ struct FSDBTests {
 
     @Test func aNewScanHasWhatEveryReleaseWants() throws {
         let db = try emptyDatabase()
-        let scan = try db.createScan("scan_1", metadata: ["owner": "é", "object": ["species": "Arabidopsis"]])
+        let scan = try db.createScan(
+            "scan_1", metadata: ["owner": "é", "object": ["species": "Arabidopsis"]])
         #expect(try text("scan_1/files.json") == "{\n    \"filesets\": []\n}")
         #expect(
             try text("scan_1/metadata/metadata.json")
-                == "{\n    \"object\": {\n        \"species\": \"Arabidopsis\"\n    },\n    \"owner\": \"\\u00e9\"\n}")
+                == "{\n    \"object\": {\n        \"species\": \"Arabidopsis\"\n    },\n    \"owner\": \"\\u00e9\"\n}"
+        )
         #expect(scan.path == path + "/scan_1")
         #expect(try scan.listFilesets().isEmpty)
         #expect(try scan.measures.isEmpty)
@@ -248,8 +250,12 @@ struct FSDBTests {
         #expect(try db.getScans().map(\.id) == ["TL/day_1", "plant_0"])
 
         // Releases 0.16 and later cannot open a database where these disagree.
-        #expect(error { try db.createScan("TL/day_2", metadata: ["timelapse": ["id": "other"]]) }?.code == .invalidArgument)
-        #expect(error { try db.createScan("flat", metadata: ["timelapse": ["id": "TL"]]) }?.code == .invalidArgument)
+        #expect(
+            error { try db.createScan("TL/day_2", metadata: ["timelapse": ["id": "other"]]) }?.code
+                == .invalidArgument)
+        #expect(
+            error { try db.createScan("flat", metadata: ["timelapse": ["id": "TL"]]) }?.code
+                == .invalidArgument)
         #expect(error { try member.setMetadata("timelapse", ["id": "other"]) }?.code == .invalidArgument)
         #expect(error { try db.createScan("none/day_1") }?.code == .notFound)
         #expect(error { try db.createScan("plant_0/day_1") }?.code == .notFound)

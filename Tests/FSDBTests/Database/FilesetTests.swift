@@ -184,13 +184,17 @@ struct FilesetTests {
 
     @Test func unknownKeysOfTheIndexSurviveAChange() throws {
         try writeFile(
-            path + "/files.json", Array(#"{"filesets": [{"id": "gone", "files": [], "x": 1}], "version": 2}"#.utf8))
+            path + "/files.json",
+            Array(#"{"filesets": [{"id": "gone", "files": [], "x": 1}], "version": 2}"#.utf8))
         try db.reload()
         #expect(try scan.listFilesets().isEmpty)
         try scan.createFileset("images")
         #expect(
             try JSONValue(parsing: try text("files.json").utf8)
-                == ["filesets": [["id": "gone", "files": [], "x": 1], ["id": "images", "files": []]], "version": 2])
+                == [
+                    "filesets": [["id": "gone", "files": [], "x": 1], ["id": "images", "files": []]],
+                    "version": 2,
+                ])
     }
 
     @Test func whatIsListedAndNotThereIsNotShown() throws {
@@ -207,7 +211,8 @@ struct FilesetTests {
     @Test func namesThatLeadOutOfTheFilesetAreNeverFollowed() throws {
         try writeFile(folder.appending("secret"), Array("secret".utf8))
         try scan.createFileset("images")
-        try FileManager.default.createDirectory(atPath: path + "/images/sub", withIntermediateDirectories: false)
+        try FileManager.default.createDirectory(
+            atPath: path + "/images/sub", withIntermediateDirectories: false)
         try writeFile(path + "/images/sub/in.txt", Array("in".utf8))
         try FileManager.default.createSymbolicLink(
             atPath: path + "/images/link", withDestinationPath: folder.appending("secret"))

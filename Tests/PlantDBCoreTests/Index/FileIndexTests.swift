@@ -12,7 +12,8 @@ struct FileIndexTests {
 
     @Test func readsFilesetsAndFilesInTheirOrder() throws {
         let index = try index(
-            #"{"filesets": [{"id": "images", "files": [{"id": "b", "file": "b.jpg"}, {"id": "a", "file": "a.jpg"}]}, {"files": [], "id": "Voxels"}]}"#)
+            #"{"filesets": [{"id": "images", "files": [{"id": "b", "file": "b.jpg"}, {"id": "a", "file": "a.jpg"}]}, {"files": [], "id": "Voxels"}]}"#
+        )
         #expect(index.filesets.map(\.id) == ["images", "Voxels"])
         #expect(index.filesets[0].files.map(\.file) == ["b.jpg", "a.jpg"])
         #expect(index.flaws.isEmpty)
@@ -20,22 +21,23 @@ struct FileIndexTests {
 
     @Test func writesAsUpstreamDoes() throws {
         #expect(
-            FileIndex(filesets: [fileset("images", "a")]).encoded() == Array(
-                """
-                {
-                    "filesets": [
-                        {
-                            "files": [
-                                {
-                                    "file": "a.jpg",
-                                    "id": "a"
-                                }
-                            ],
-                            "id": "images"
-                        }
-                    ]
-                }
-                """.utf8))
+            FileIndex(filesets: [fileset("images", "a")]).encoded()
+                == Array(
+                    """
+                    {
+                        "filesets": [
+                            {
+                                "files": [
+                                    {
+                                        "file": "a.jpg",
+                                        "id": "a"
+                                    }
+                                ],
+                                "id": "images"
+                            }
+                        ]
+                    }
+                    """.utf8))
         #expect(FileIndex().encoded() == Array("{\n    \"filesets\": []\n}".utf8))
     }
 
@@ -80,7 +82,9 @@ struct FileIndexTests {
         #expect(String(decoding: index.encoded(), as: UTF8.self) == text)
     }
 
-    @Test(arguments: ["", "{}", "[]", "null", #"{"filesets": null}"#, #"{"filesets": {}}"#, "{\"filesets\": ["])
+    @Test(arguments: [
+        "", "{}", "[]", "null", #"{"filesets": null}"#, #"{"filesets": {}}"#, "{\"filesets\": [",
+    ])
     func refusesWhatIsNoIndex(_ text: String) {
         #expect(throws: DatabaseError(.invalidData, "")) { try index(text) }
     }
@@ -101,7 +105,8 @@ struct FileIndexTests {
         #expect(
             index.flaws.map(\.kind) == [
                 .duplicateFile, .fileWithoutID, .fileWithoutName, .fileNotAnObject, .nameWithSubpath,
-                .nameLeavesFileset, .nameLeavesFileset, .filesetWithoutID, .filesetWithoutFiles, .filesNotAList,
+                .nameLeavesFileset, .nameLeavesFileset, .filesetWithoutID, .filesetWithoutFiles,
+                .filesNotAList,
                 .filesetNotAnObject, .duplicateFileset, .unsafeFilesetID,
             ])
         #expect(index.flaws[2].filesetPosition == 0)
@@ -115,8 +120,12 @@ struct FileIndexTests {
     // MARK: Merging
 
     @Test func mergingTakesTheSelectedAndKeepsTheRest() throws {
-        let target = FileIndex(filesets: [fileset("own", "o"), fileset("images", "old"), fileset("Mesh", "m")])
-        let source = FileIndex(filesets: [fileset("Voxels", "v"), fileset("images", "new"), fileset("Mesh", "other")])
+        let target = FileIndex(filesets: [
+            fileset("own", "o"), fileset("images", "old"), fileset("Mesh", "m"),
+        ])
+        let source = FileIndex(filesets: [
+            fileset("Voxels", "v"), fileset("images", "new"), fileset("Mesh", "other"),
+        ])
         let merged = target.merging(filesets: { $0 != "Mesh" }, from: source)
         #expect(merged.filesets.map(\.id) == ["own", "images", "Mesh", "Voxels"])
         #expect(merged.fileset("images")?.files.map(\.id) == ["new"])
@@ -134,7 +143,8 @@ struct FileIndexTests {
     @Test func mergingKeepsUnknownKeysOfBoth() throws {
         let target = try index(#"{"filesets": [{"id": "images", "files": [], "mine": 1}, 7], "version": 1}"#)
         let source = try index(
-            #"{"filesets": [{"id": "new", "files": [], "yours": 2}, {"id": "new", "files": [], "yours": 3}], "version": 2, "extra": 3}"#)
+            #"{"filesets": [{"id": "new", "files": [], "yours": 2}, {"id": "new", "files": [], "yours": 3}], "version": 2, "extra": 3}"#
+        )
         let merged = target.merging(filesets: { _ in true }, from: source)
         #expect(
             merged.json == [

@@ -2,7 +2,9 @@ import PlantDBCore
 import Testing
 
 struct JSONParserTests {
-    private func parse(_ text: String) throws(DatabaseError) -> JSONValue { try JSONValue(parsing: text.utf8) }
+    private func parse(_ text: String) throws(DatabaseError) -> JSONValue {
+        try JSONValue(parsing: text.utf8)
+    }
 
     private func failure(_ bytes: some Collection<UInt8>) -> DatabaseError? {
         do throws(DatabaseError) {
@@ -49,9 +51,12 @@ struct JSONParserTests {
     }
 
     @Test(arguments: [
-        "", " ", "{", "[", "[1", "[1,", "[1,]", "{,}", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{a:1}", "nul",
-        "tru", "01", "1.", ".5", "-", "+1", "1e", "1e+", "--1", "NaNN", "-NaN", "Inf", "\"a", "\"\\\"", "\"\\x\"",
-        "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "1 2", "[] []", "'a'", "// a\n1", "\u{feff}{}", "\u{a0}1",
+        "", " ", "{", "[", "[1", "[1,", "[1,]", "{,}", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{a:1}",
+        "nul",
+        "tru", "01", "1.", ".5", "-", "+1", "1e", "1e+", "--1", "NaNN", "-NaN", "Inf", "\"a", "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "1 2", "[] []", "'a'", "// a\n1", "\u{feff}{}",
+        "\u{a0}1",
         "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
     ])
     func refuses(_ text: String) {
@@ -80,7 +85,9 @@ struct JSONParserTests {
         let objects = String(repeating: "{\"a\":", count: 1 << 18)
         #expect(failure(Array(objects.utf8))?.code == .invalidData)
         // Beside each other is not inside each other.
-        #expect(try parse("[" + Array(repeating: "[[]]", count: 2000).joined(separator: ",") + "]").array?.count == 2000)
+        #expect(
+            try parse("[" + Array(repeating: "[[]]", count: 2000).joined(separator: ",") + "]").array?.count
+                == 2000)
     }
 
     @Test func everyTruncationIsAnErrorAndNeverACrash() {

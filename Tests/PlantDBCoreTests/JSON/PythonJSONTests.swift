@@ -74,12 +74,15 @@ struct PythonJSONTests {
     private func isSame(_ one: JSONValue, _ other: JSONValue) -> Bool {
         switch (one, other) {
         case (.number(let first), .number(let second)):
-            return first == second || Double(first) == Double(second) || (one.double?.isInfinite == true && one.double == other.double)
+            return first == second || Double(first) == Double(second)
+                || (one.double?.isInfinite == true && one.double == other.double)
         case (.array(let first), .array(let second)):
             return first.count == second.count && zip(first, second).allSatisfy { isSame($0, $1) }
         case (.object(let first), .object(let second)):
             return first.count == second.count
-                && first.members.allSatisfy { member in second[member.key].map { isSame(member.value, $0) } ?? false }
+                && first.members.allSatisfy { member in
+                    second[member.key].map { isSame(member.value, $0) } ?? false
+                }
         default: return one == other
         }
     }
@@ -133,12 +136,15 @@ private func randomValue(depth: Int, _ generator: inout Generator) -> JSONValue 
     switch Int.random(in: 0..<(depth < 4 ? 9 : 6), using: &generator) {
     case 0: return .null
     case 1: return .bool(Bool.random(using: &generator))
-    case 2: return .number(Int(truncatingIfNeeded: generator.next()) >> Int.random(in: 0...63, using: &generator))
+    case 2:
+        return .number(Int(truncatingIfNeeded: generator.next()) >> Int.random(in: 0...63, using: &generator))
     case 3: return .number(randomDouble(&generator))
     case 4, 5: return .string(randomText(&generator))
     case 6:
         return .array(
-            (0..<Int.random(in: 0...4, using: &generator)).map { _ in randomValue(depth: depth + 1, &generator) })
+            (0..<Int.random(in: 0...4, using: &generator)).map { _ in
+                randomValue(depth: depth + 1, &generator)
+            })
     default:
         var object = JSONObject()
         for _ in 0..<Int.random(in: 0...12, using: &generator) {

@@ -90,7 +90,9 @@ final class ArchiveServer: Sendable {
             return file
         }
         guard let file, file.status == 200 else {
-            send(connection, "HTTP/1.1 \(file?.status ?? 404) No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", [])
+            send(
+                connection,
+                "HTTP/1.1 \(file?.status ?? 404) No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", [])
             return
         }
         var start = 0
@@ -112,7 +114,8 @@ final class ArchiveServer: Sendable {
     private func send(_ connection: CInt, _ head: String, _ body: [UInt8]) {
         var rest = (Array(head.utf8) + body)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.send(connection, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL.rawValue)) }
+            // MSG_NOSIGNAL of <bits/socket.h>, an enumeration there.
+            let count = rest.withUnsafeBytes { Glibc.send(connection, $0.baseAddress, $0.count, 0x4000) }
             if count <= 0 { return }
             rest = rest.dropFirst(count)
         }

@@ -16,7 +16,9 @@ struct ParsedJPEG {
     }
 
     init(_ bytes: [UInt8]) throws {
-        func check(_ condition: Bool, _ reason: String) throws { if !condition { throw Malformed(reason: reason) } }
+        func check(_ condition: Bool, _ reason: String) throws {
+            if !condition { throw Malformed(reason: reason) }
+        }
         try check(bytes.starts(with: [0xff, 0xd8]) && bytes.suffix(2) == [0xff, 0xd9], "no SOI or EOI")
         var tables: [UInt8: Table] = [:]
         var sampling: [(h: Int, v: Int)] = []
@@ -31,10 +33,12 @@ struct ParsedJPEG {
             case 0xc0:
                 height = Int(content[1]) << 8 | Int(content[2])
                 width = Int(content[3]) << 8 | Int(content[4])
-                sampling = (0..<Int(content[5])).map {
-                    (Int(content[7 + 3 * $0] >> 4), Int(content[7 + 3 * $0] & 15))
+                for component in 0..<Int(content[5]) {
+                    let factors = content[7 + 3 * component]
+                    sampling.append((h: Int(factors >> 4), v: Int(factors & 15)))
                 }
-            case 0xc4: tables[content[0]] = Table(counts: Array(content[1...16]), symbols: Array(content[17...]))
+            case 0xc4:
+                tables[content[0]] = Table(counts: Array(content[1...16]), symbols: Array(content[17...]))
             default: break
             }
             if marker == 0xda { break }
@@ -132,7 +136,9 @@ struct ParsedPNG {
             let length = Int(Self.number(bytes, place))
             last = String(decoding: bytes[(place + 4)..<(place + 8)], as: UTF8.self)
             let content = Array(bytes[(place + 8)..<(place + 8 + length)])
-            guard Self.crc(bytes[(place + 4)..<(place + 8 + length)]) == Self.number(bytes, place + 8 + length) else {
+            guard
+                Self.crc(bytes[(place + 4)..<(place + 8 + length)]) == Self.number(bytes, place + 8 + length)
+            else {
                 throw Malformed(reason: "the checksum of \(last)")
             }
             if last == "IHDR" {

@@ -23,12 +23,14 @@ struct ZipArchive {
                 + word(size) + half(UInt16(entry.name.utf8.count)) + half(0)
             bytes += word(0x0403_4b50) + common + Array(entry.name.utf8) + entry.content
             directory +=
-                word(0x0201_4b50) + half(0x0314) + common + half(0) + half(0) + half(0) + word(entry.mode << 16)
+                word(0x0201_4b50) + half(0x0314) + common + half(0) + half(0) + half(0)
+                + word(entry.mode << 16)
                 + word(UInt32(offset)) + Array(entry.name.utf8)
         }
         let start = bytes.count
         bytes += directory
-        bytes += word(0x0605_4b50) + half(0) + half(0) + half(UInt16(entries.count)) + half(UInt16(entries.count))
+        bytes +=
+            word(0x0605_4b50) + half(0) + half(0) + half(UInt16(entries.count)) + half(UInt16(entries.count))
         bytes += word(UInt32(directory.count)) + word(UInt32(start)) + half(0)
         return bytes
     }

@@ -139,7 +139,8 @@ struct Oddity: Sendable {
         index("filesets a number", #"{"filesets": 3}"#),
         index("an unknown key", #"{"filesets": [], "more": NaN}"#),
         Oddity("files.json: not UTF-8") { place in
-            try place.write("odd/files.json", bytes: Array(#"{"filesets": [], "x": ""#.utf8) + [0xff] + Array("\"}".utf8))
+            try place.write(
+                "odd/files.json", bytes: Array(#"{"filesets": [], "x": ""#.utf8) + [0xff] + Array("\"}".utf8))
         },
         filesets("a fileset without id", #"{"files": []}"#),
         filesets("a fileset with a number for an id", #"{"id": 3, "files": []}"#),
@@ -180,9 +181,12 @@ struct Oddity: Sendable {
         metadata("NaN inside", "metadata.json", #"{"a": NaN}"#),
         metadata("half a surrogate pair", "metadata.json", #"{"a": "\ud800"}"#),
         Oddity("metadata.json: not UTF-8") { place in
-            try place.write("odd/metadata/metadata.json", bytes: Array("{\"a\": \"".utf8) + [0xe9] + Array("\"}".utf8))
+            try place.write(
+                "odd/metadata/metadata.json", bytes: Array("{\"a\": \"".utf8) + [0xe9] + Array("\"}".utf8))
         },
-        Oddity("metadata.json: a byte order mark") { try $0.write("odd/metadata/metadata.json", "\u{feff}{}") },
+        Oddity("metadata.json: a byte order mark") {
+            try $0.write("odd/metadata/metadata.json", "\u{feff}{}")
+        },
         Oddity("metadata.json is a folder") { place in
             try place.remove("odd/metadata/metadata.json")
             try place.folder("odd/metadata/metadata.json")

@@ -42,12 +42,14 @@ struct Workshop: Sendable {
     ) async throws -> [JSONValue] {
         let result = try await ChildProcess.run(library.python, [driver.path] + arguments, folder: folder)
         try #require(
-            result.status == 0, "\(driver.rawValue).py with \(library.rawValue): \(result.errors.suffix(4000))",
+            result.status == 0,
+            "\(driver.rawValue).py with \(library.rawValue): \(result.errors.suffix(4000))",
             sourceLocation: sourceLocation)
         return try result.output.split(separator: "\n").map { try JSONValue(parsing: Array($0.utf8)) }
     }
 
-    func start(_ driver: Driver, _ arguments: [String], with library: UpstreamLibrary) throws -> ChildProcess {
+    func start(_ driver: Driver, _ arguments: [String], with library: UpstreamLibrary) throws -> ChildProcess
+    {
         try ChildProcess(library.python, [driver.path] + arguments, folder: folder)
     }
 

@@ -46,7 +46,8 @@ enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertibl
             } catch {
                 say(
                     "WARNING: the tests against upstream's own library are SKIPPED: \(error)\n"
-                        + "They need python3 (3.10 or later, with its venv module) and, once, a package index.")
+                        + "They need python3 (3.10 or later, with its venv module) and, once, a package index."
+                )
                 return false
             }
         }
