@@ -15,7 +15,7 @@ struct ContentCheck {
                 .error, .missingMetadata, path: ScanPath.metadata.rawValue,
                 "it has no directory “metadata”: 0.14 and 0.15 do not see the scan, 0.16 and later refuse "
                     + "the database; make the directory, it may be empty")
-            outcome.log.refuse([.v0_16], "it has no directory “metadata”")
+            outcome.log.refuse([.v016], "it has no directory “metadata”")
         }
         let index = checkIndex(&outcome.log)
         checkMetadata(index, &outcome)
@@ -36,7 +36,7 @@ struct ContentCheck {
                 .error, .missingIndex, path: path,
                 "it has no files.json: 0.14 does not see the scan, 0.15 and later refuse to open the "
                     + "database; \(advice)")
-            log.refuse([.v0_15, .v0_16], "it has no files.json")
+            log.refuse([.v015, .v016], "it has no files.json")
             return nil
         case .invalid(let error):
             log.add(
@@ -54,7 +54,7 @@ struct ContentCheck {
                 // 0.16 and later open it, with a scan that has no filesets.
                 let opened = value["filesets"] != nil
                 log.refuse(
-                    opened ? [.v0_14, .v0_15] : UpstreamRelease.allCases, "its files.json is no index")
+                    opened ? [.v014, .v015] : UpstreamRelease.allCases, "its files.json is no index")
                 return nil
             }
         }
@@ -76,12 +76,12 @@ struct ContentCheck {
         case .filesetWithoutFiles:
             severity = .error
             what = "it has no “files”: 0.14 refuses to open the database, the others drop the fileset"
-            log.refuse([.v0_14], "a fileset of its files.json has no “files”")
+            log.refuse([.v014], "a fileset of its files.json has no “files”")
         case .filesNotAList: what = "its “files” is no list"
         case .fileWithoutName:
             severity = .error
             what = "it has no text “file”: 0.14 refuses to open the database, the others drop the file"
-            log.refuse([.v0_14], "a file of its files.json has no “file”")
+            log.refuse([.v014], "a file of its files.json has no “file”")
         case .duplicateFileset: what = "the fileset is listed twice: only the last entry is seen"
         case .duplicateFile: what = "the file's id is listed twice: only the last entry is seen"
         case .unsafeFilesetID: what = "its id is not the name of a directory in the scan"
@@ -236,11 +236,11 @@ struct ContentCheck {
         } else if components.count == 2 {
             what = "the fileset is dropped"
             if path.name == "images.json", index?.fileset("images") != nil {
-                log.refuse([.v0_14, .v0_15], "its \(path) is not an object")
+                log.refuse([.v014, .v015], "its \(path) is not an object")
                 what = "0.14 and 0.15 refuse to open the database, and 0.15 empties files.json before that"
             }
         } else if components.count == 3, describes(path, in: index) {
-            log.refuse([.v0_14], "its \(path) is not an object")
+            log.refuse([.v014], "its \(path) is not an object")
             what = "0.14 refuses to open the database, the others drop the file it describes"
         }
         log.add(

@@ -31,7 +31,7 @@ struct FindingLog: Sendable {
     mutating func refuse(_ releases: [UpstreamRelease], _ reason: String) {
         // The others do not look into a timelapse container.
         let isMember = scan.utf8.contains(UInt8(ascii: "/"))
-        for release in releases where !isMember || release == .v0_16 {
+        for release in releases where !isMember || release == .v016 {
             let refusal = Refusal(release: release, scan: scan, reason: reason)
             if !refusals.contains(refusal) { refusals.append(refusal) }
         }

@@ -51,7 +51,7 @@ struct ScanCheck: Sendable {
                 .error, .missingIndex, path: ScanPath.index.rawValue,
                 "it has metadata and no files.json: it looks like a scan that was not copied to the end, "
                     + "and 0.15 and later refuse to open the database; copy it again or move it away")
-            outcome.log.refuse([.v0_15], "it has metadata, and no files.json")
+            outcome.log.refuse([.v015], "it has metadata, and no files.json")
         }
     }
 

@@ -26,7 +26,7 @@ struct StrayDirectory {
                 "it is not a scan (\(reason.printable)): 0.16 and later refuse to open a database with such a "
                     + "directory, and 0.15 offers to delete it when it is opened on a terminal; move it out "
                     + "of the database")
-            log.refuse([.v0_16], "it is a directory that is not a scan (\(reason.printable))")
+            log.refuse([.v016], "it is a directory that is not a scan (\(reason.printable))")
         }
     }
 }

@@ -31,7 +31,7 @@ struct TimelapseCheck {
                     + "for a broken scan and, on a terminal, offers to delete it")
             if memberCounts[summary.scan, default: 0] > 0 {
                 logs[position].refuse(
-                    [.v0_16], "it is a timelapse container with scans in it, which these releases cannot open"
+                    [.v016], "it is a timelapse container with scans in it, which these releases cannot open"
                 )
             }
         }
@@ -45,18 +45,18 @@ struct TimelapseCheck {
                 .error, .timelapse, path: ScanPath.scanMetadata.rawValue,
                 "its metadata says that it belongs to the timelapse “\(named.printable)”, and it lies in "
                     + "none; \(advice)")
-            log.refuse([.v0_16], "its metadata names a timelapse in which it does not lie")
+            log.refuse([.v016], "its metadata names a timelapse in which it does not lie")
         case (let container?, TimelapseClaim.none?):
             log.add(
                 .error, .timelapse, path: ScanPath.scanMetadata.rawValue,
                 "it lies in the timelapse \(container), and its metadata does not say so; \(advice)")
-            log.refuse([.v0_16], "its metadata does not name the timelapse in which it lies")
+            log.refuse([.v016], "its metadata does not name the timelapse in which it lies")
         case (let container?, .member(let named)?) where named != container.rawValue:
             log.add(
                 .error, .timelapse, path: ScanPath.scanMetadata.rawValue,
                 "it lies in the timelapse \(container), and its metadata names "
                     + "“\(named.printable)”; \(advice)")
-            log.refuse([.v0_16], "its metadata names another timelapse than the one in which it lies")
+            log.refuse([.v016], "its metadata names another timelapse than the one in which it lies")
         default: break
         }
     }

@@ -5,9 +5,9 @@
 public enum UpstreamRelease: String, Sendable, Hashable, Codable, CaseIterable, Comparable,
     CustomStringConvertible
 {
-    case v0_14 = "0.14"
-    case v0_15 = "0.15"
-    case v0_16 = "0.16+"
+    case v014 = "0.14"
+    case v015 = "0.15"
+    case v016 = "0.16+"
 
     public var description: String { rawValue }
 
@@ -20,13 +20,13 @@ public enum UpstreamRelease: String, Sendable, Hashable, Codable, CaseIterable, 
     public func canCreate(id: String) -> Bool {
         let scalars = id.unicodeScalars
         switch self {
-        case .v0_14, .v0_15:
+        case .v014, .v015:
             return !scalars.isEmpty && scalars.count <= 255
                 && scalars.allSatisfy {
                     $0.properties.isAlphabetic || $0.properties.numericType != nil || $0 == "_" || $0 == "-"
                         || $0 == "."
                 }
-        case .v0_16:
+        case .v016:
             guard let first = id.utf8.first, first.isLetterOrDigit, id.utf8.count <= 128 else { return false }
             return id.utf8.allSatisfy {
                 $0.isLetterOrDigit || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-")

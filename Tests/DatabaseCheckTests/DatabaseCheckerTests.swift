@@ -88,8 +88,8 @@ struct DatabaseCheckerTests {
         let flaws = report.findings.filter { $0.code == .indexFlaw }
         #expect(flaws.count == 5)
         #expect(flaws.filter { $0.severity == .error }.count == 3)
-        #expect(refusing(report) == [.v0_14])
-        #expect(report.refusals(by: .v0_14).count == 2)
+        #expect(refusing(report) == [.v014])
+        #expect(report.refusals(by: .v014).count == 2)
     }
 
     // MARK: What releases refuse (upstream-observed)
@@ -98,7 +98,7 @@ struct DatabaseCheckerTests {
         ("{", UpstreamRelease.allCases), ("", UpstreamRelease.allCases),
         ("\u{feff}{\"filesets\": []}", UpstreamRelease.allCases),
         ("{}", UpstreamRelease.allCases), ("[]", UpstreamRelease.allCases),
-        (#"{"filesets": 1}"#, [.v0_14, .v0_15]),
+        (#"{"filesets": 1}"#, [.v014, .v015]),
     ])
     func aBadIndexStopsReleases(_ text: String, _ releases: [UpstreamRelease]) async throws {
         let report = try await check(["a": .good.with("files.json", text)])
@@ -108,16 +108,16 @@ struct DatabaseCheckerTests {
     }
 
     @Test func aMissingIndexOrMetadataStopsReleases() async throws {
-        #expect(refusing(try await check(["a": .good.with("files.json", nil)])) == [.v0_15, .v0_16])
+        #expect(refusing(try await check(["a": .good.with("files.json", nil)])) == [.v015, .v016])
         var bare = DictionarySource.Content.good
         bare.files = bare.files.filter { !$0.key.hasPrefix("metadata") }
-        #expect(refusing(try await check(["a": bare])) == [.v0_16])
+        #expect(refusing(try await check(["a": bare])) == [.v016])
         #expect(found(try await check(["a": bare])) == ["missingMetadata metadata"])
     }
 
     @Test(arguments: [
         ("metadata/metadata.json", UpstreamRelease.allCases), ("measures.json", UpstreamRelease.allCases),
-        ("metadata/images/00000_rgb.json", [.v0_14]), ("metadata/images.json", [.v0_14, .v0_15]),
+        ("metadata/images/00000_rgb.json", [.v014]), ("metadata/images.json", [.v014, .v015]),
     ])
     func metadataOfTheWrongShapeStopsReleases(_ path: String, _ releases: [UpstreamRelease]) async throws {
         let report = try await check(["a": .good.with(path, "[1]")])
@@ -137,9 +137,9 @@ struct DatabaseCheckerTests {
             "half": .init(
                 kind: .stray(reason: "it has no files.json"), files: ["metadata/metadata.json": "{}"]),
         ])
-        #expect(report.refusals(by: .v0_14).isEmpty)
-        #expect(report.refusals(by: .v0_15).map(\.scan) == ["half"])
-        #expect(report.refusals(by: .v0_16).map(\.scan) == ["half", "models"])
+        #expect(report.refusals(by: .v014).isEmpty)
+        #expect(report.refusals(by: .v015).map(\.scan) == ["half"])
+        #expect(report.refusals(by: .v016).map(\.scan) == ["half", "models"])
         #expect(report.findings.filter { $0.scan == "configs" }.map(\.severity) == [.note])
         #expect(report.scansChecked == 1)
         #expect(report.counts == [.error: 3, .note: 1])
@@ -155,7 +155,7 @@ struct DatabaseCheckerTests {
         ]
         let report = try await DatabaseChecker(source: source).run()
         #expect(report.findings.map(\.code) == [.invalidName, .strayDirectory, .unreadable, .symbolicLink])
-        #expect(report.refusals(by: .v0_16).map(\.scan) == ["a b"])
+        #expect(report.refusals(by: .v016).map(\.scan) == ["a b"])
         #expect(report.findings.first?.scan == "my scan")
     }
 
@@ -165,12 +165,12 @@ struct DatabaseCheckerTests {
         for id in ["a", "scan_1", "Scan-2", "0"] {
             #expect(UpstreamRelease.allCases.allSatisfy { $0.canCreate(id: id) }, "\(id)")
         }
-        #expect(UpstreamRelease.v0_14.canCreate(id: "pflänzchen.1"))
-        #expect(!UpstreamRelease.v0_14.canCreate(id: "a b"))
-        #expect(!UpstreamRelease.v0_14.canCreate(id: ""))
-        #expect(!UpstreamRelease.v0_14.canCreate(id: String(repeating: "a", count: 256)))
+        #expect(UpstreamRelease.v014.canCreate(id: "pflänzchen.1"))
+        #expect(!UpstreamRelease.v014.canCreate(id: "a b"))
+        #expect(!UpstreamRelease.v014.canCreate(id: ""))
+        #expect(!UpstreamRelease.v014.canCreate(id: String(repeating: "a", count: 256)))
         for id in ["_a", "a.b", "é", "-a", "", String(repeating: "a", count: 129)] {
-            #expect(!UpstreamRelease.v0_16.canCreate(id: id), "\(id)")
+            #expect(!UpstreamRelease.v016.canCreate(id: id), "\(id)")
         }
         #expect(UpstreamRelease.canAddress(id: "a.b-_"))
         #expect(!UpstreamRelease.canAddress(id: "é"))
@@ -201,7 +201,7 @@ struct DatabaseCheckerTests {
         #expect(good.findings.map(\.code) == [.timelapse])
         #expect(good.findings.map(\.severity) == [.warning])
         // No release of 0.16 opens a container that has a scan; an empty one it opens.
-        #expect(refusing(good) == [.v0_16])
+        #expect(refusing(good) == [.v016])
         #expect(refusing(try await check(["TL": container])).isEmpty)
 
         for (scan, metadata) in [
@@ -212,7 +212,7 @@ struct DatabaseCheckerTests {
             let own = report.findings.filter { $0.scan == scan }
             #expect(own.map(\.code) == [.timelapse], "\(scan) with \(metadata ?? "none")")
             #expect(own.map(\.severity) == [.error])
-            #expect(report.refusals(by: .v0_16).contains { $0.scan == scan })
+            #expect(report.refusals(by: .v016).contains { $0.scan == scan })
         }
     }
 
@@ -317,7 +317,7 @@ struct DatabaseCheckerTests {
         try FileManager.default.createDirectory(
             atPath: folder.appending("db/new folder"), withIntermediateDirectories: false)
         let after = try await DatabaseChecker(source: endpoint).run()
-        #expect(refusing(after) == [.v0_16])
+        #expect(refusing(after) == [.v016])
         await endpoint.close()
     }
 

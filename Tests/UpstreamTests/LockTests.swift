@@ -25,7 +25,7 @@ extension UpstreamTests {
 
         @Test(arguments: ["source", "target"])
         func aConnected0_14KeepsUsOut(side: String) async throws {
-            let holder = try await hold(.v0_14, [shop(side)])
+            let holder = try await hold(.v014, [shop(side)])
             let before = try treeSnapshot(shop(side))
             #expect(before.items["lock"] != nil)
             let result = try await Product.run("sync", source, target, folder: shop.folder)
@@ -43,7 +43,7 @@ extension UpstreamTests {
         }
 
         @Test func ourSyncWaitsForA0_14ThatEnds() async throws {
-            let holder = try await hold(.v0_14, [target])
+            let holder = try await hold(.v014, [target])
             async let result = Product.run("sync", source, target, "--lock-wait", "60s", folder: shop.folder)
             _ = await holder.end()
             #expect(try await result.status == 0)
@@ -51,7 +51,7 @@ extension UpstreamTests {
 
         @Test(arguments: ["source", "target"])
         func aScanThatA0_17HoldsFailsByName(side: String) async throws {
-            let holder = try await hold(.v0_17, [shop(side), "plant_1", "exclusive", "5"])
+            let holder = try await hold(.v017, [shop(side), "plant_1", "exclusive", "5"])
             let result = try await Product.run("sync", source, target, folder: shop.folder)
             #expect(result.status == 11, "\(result.errors)")
             #expect(result.errors.contains("plant_1"), "\(result.errors)")
@@ -66,7 +66,7 @@ extension UpstreamTests {
 
         /// Readers do not disturb each other.
         @Test func aScanThatA0_17ReadsIsRead() async throws {
-            let holder = try await hold(.v0_17, [source, "plant_1", "shared", "5"])
+            let holder = try await hold(.v017, [source, "plant_1", "shared", "5"])
             try await Product.sync(source, target, folder: shop.folder)
             let ended = await holder.end()
             #expect(ended.status == 0, "\(ended.errors)")
@@ -78,19 +78,19 @@ extension UpstreamTests {
         func anOpenFSDBKeeps0_14Out(access: FSDB.Access) async throws {
             let database = try FSDB(source)
             try database.connect(access)
-            #expect(try await refusal(.v0_14, [source]) == "DBBusyError")
+            #expect(try await refusal(.v014, [source]) == "DBBusyError")
             database.disconnect()
-            #expect(try await refusal(.v0_14, [source]) == nil)
+            #expect(try await refusal(.v014, [source]) == nil)
         }
 
         @Test(arguments: [LockMode.exclusive, .shared])
         func aSyncKeeps0_14Out(mode: LockMode) async throws {
             let endpoint = try await openDatabase(source, as: .source)
             let lock = try await endpoint.acquireLock(.database, mode: mode, wait: .zero)
-            #expect(try await refusal(.v0_14, [source]) == "DBBusyError")
+            #expect(try await refusal(.v014, [source]) == "DBBusyError")
             await lock.release()
             await endpoint.close()
-            #expect(try await refusal(.v0_14, [source]) == nil)
+            #expect(try await refusal(.v014, [source]) == nil)
         }
 
         @Test func aTransactionKeeps0_17Out() async throws {
@@ -99,20 +99,20 @@ extension UpstreamTests {
             let base = try #require(try await endpoint.manifest(of: scan, detail: .listing)).revision
             let transaction = try await endpoint.beginTransaction(
                 on: scan, replacing: base, options: TransactionOptions())
-            #expect(try await refusal(.v0_17, [source, "plant_1", "shared", "0.3"]) == "LockTimeoutError")
-            #expect(try await refusal(.v0_17, [source, "plant_1", "exclusive", "0.3"]) == "LockTimeoutError")
-            #expect(try await refusal(.v0_17, [source, "plant_2", "exclusive", "0.3"]) == nil)
+            #expect(try await refusal(.v017, [source, "plant_1", "shared", "0.3"]) == "LockTimeoutError")
+            #expect(try await refusal(.v017, [source, "plant_1", "exclusive", "0.3"]) == "LockTimeoutError")
+            #expect(try await refusal(.v017, [source, "plant_2", "exclusive", "0.3"]) == nil)
             await transaction.abort()
             await endpoint.close()
-            #expect(try await refusal(.v0_17, [source, "plant_1", "exclusive", "0.3"]) == nil)
+            #expect(try await refusal(.v017, [source, "plant_1", "exclusive", "0.3"]) == nil)
         }
 
         @Test func aScanThatWeReadIsReadBy0_17AndNotWritten() async throws {
             let endpoint = try await openDatabase(source, as: .source)
             let lock = try await endpoint.acquireLock(
                 .scan(try ScanID("plant_1")), mode: .shared, wait: .zero)
-            #expect(try await refusal(.v0_17, [source, "plant_1", "exclusive", "0.3"]) == "LockTimeoutError")
-            #expect(try await refusal(.v0_17, [source, "plant_1", "shared", "0.3"]) == nil)
+            #expect(try await refusal(.v017, [source, "plant_1", "exclusive", "0.3"]) == "LockTimeoutError")
+            #expect(try await refusal(.v017, [source, "plant_1", "shared", "0.3"]) == nil)
             await lock.release()
             await endpoint.close()
         }

@@ -63,7 +63,7 @@ extension UpstreamTests {
             // 0: nothing to say; 1: errors found; 10: it is no database.
             if check.status == 10 { return [["reason": "not a database"]] }
             try #require(check.status == 0 || check.status == 1, "\(path): \(check.errors)")
-            let release = library == .v0_14 ? "0.14" : "0.16+"
+            let release = library == .v014 ? "0.14" : "0.16+"
             return try check.output.split(separator: "\n").map { try JSONValue(parsing: Array($0.utf8)) }
                 .filter { $0["event"] == "refusal" && $0["release"]?.string == release }
         }

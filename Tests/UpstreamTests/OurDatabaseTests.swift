@@ -44,7 +44,7 @@ extension UpstreamTests {
             let written = try treeSnapshot(shop("ours")).files.keys
                 .filter { $0.hasSuffix("files.json") || $0.contains("/metadata/") }.sorted()
             #expect(written.count == 8)
-            let different = try await shop.run(.dump, written.map { shop("ours/" + $0) }, with: .v0_17)
+            let different = try await shop.run(.dump, written.map { shop("ours/" + $0) }, with: .v017)
             #expect(different == [[]], "\(different.map { $0.pythonText() })")
         }
 

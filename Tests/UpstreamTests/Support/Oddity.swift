@@ -260,7 +260,7 @@ struct Oddity: Sendable {
 
     static let users = [
         Oddity("no users") { _ in },
-        Oddity("users.json of 0.14") { try $0.write("users.json", Self.users0_14) },
+        Oddity("users.json of 0.14") { try $0.write("users.json", Self.users014) },
         Oddity("users.json of 0.15 and later") { try $0.write("users.json", "[]") },
         Oddity("users.json: an empty object") { try $0.write("users.json", "{}") },
         Oddity("users.json: an empty file") { try $0.write("users.json", "") },
@@ -269,7 +269,7 @@ struct Oddity: Sendable {
         Oddity("a lock of 0.14") { try $0.write("lock", "") },
     ]
 
-    private static let users0_14 = """
+    private static let users014 = """
         {"anonymous": {"password": "x", "fullname": "A", "created": "240101_000000", "last_login": null, \
         "failed_attempts": 0}}
         """

@@ -6,9 +6,9 @@ import Testing
 /// A release of upstream's Python library that the tests run.
 enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertible {
     /// Locks the whole database, and accepts nearly everything in it.
-    case v0_14 = "0.14.5"
+    case v014 = "0.14.5"
     /// Locks single scans, and is strict about what lies in a database.
-    case v0_17 = "0.17.0"
+    case v017 = "0.17.0"
 
     var testDescription: String { "plantdb.commons \(rawValue)" }
 
@@ -16,8 +16,8 @@ enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertibl
     /// rest, which is large and needless here.
     private var requirements: [String] {
         switch self {
-        case .v0_14: ["colorlog", "tqdm", "pillow", "bcrypt"]
-        case .v0_17: ["colorlog", "tqdm", "pillow", "argon2-cffi", "PyJWT>=2.6", "send2trash"]
+        case .v014: ["colorlog", "tqdm", "pillow", "bcrypt"]
+        case .v017: ["colorlog", "tqdm", "pillow", "argon2-cffi", "PyJWT>=2.6", "send2trash"]
         }
     }
 
