@@ -17,7 +17,7 @@ struct Machine: CustomStringConvertible {
             toolbox.version("rsync", "--version").map(Self.shortened) ?? "rsync absent",
             toolbox.version("rclone", "version") ?? "rclone absent",
             upstream,
-            "plantdb " + (toolbox.version(toolbox.plantdb, "--version") ?? "of unknown version"),
+            toolbox.version(toolbox.plantdb, "--version") ?? "plantdb of unknown version",
         ]
         description = hardware.joined(separator: ", ") + "; " + versions.joined(separator: ", ")
     }

@@ -27,14 +27,6 @@ import Testing
         #expect(sizes.count == 7)
     }
 
-    @Test func picturesHaveTheGenuineSizes() async throws {
-        let generated = try await Generated([.arabidopsis000], detail: .genuine)
-        let picture = try ParsedJPEG(
-            bytesOnDisk(generated.root + "/arabidopsis000/images/arabidopsis000_image071.jpg"))
-        #expect([picture.width, picture.height] == [960, 540])
-        #expect(picture.blocks == picture.blocksExpected)
-    }
-
     /// The masks of a view divide it up: background where nothing else is.
     @Test func masksOfAViewFitTogether() async throws {
         let generated = try await Generated([.virtualPlant])

@@ -129,6 +129,14 @@ struct Generated {
         let total = own.files.values.reduce(0) { $0 + $1.size }
         let genuineTotal = genuine.files.values.reduce(0) { $0 + $1.size }
         #expect((genuineTotal * 8 / 10...genuineTotal * 12 / 10).contains(total))
+        for (image, size) in [
+            ("arabidopsis000/images/arabidopsis000_image071.jpg", [960, 540]),
+            ("real_plant/images/00059_rgb.jpg", [1440, 1080]),
+        ] where image.hasPrefix(dataset.rawValue + "/") {
+            let picture = try ParsedJPEG(bytesOnDisk(generated.root + "/" + image))
+            #expect([picture.width, picture.height] == size)
+            #expect(picture.blocks == picture.blocksExpected)
+        }
         let index = "/" + dataset.rawValue + "/files.json"
         #expect(try bytesOnDisk(generated.root + index) == bytesOnDisk(#require(romiDataset) + index))
     }

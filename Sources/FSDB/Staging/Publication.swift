@@ -226,7 +226,10 @@ struct ScanRemoval: Sendable {
             }
             if let trash = options.trash {
                 let run = try area.trash(trash, for: scan)
-                try root.rename(scan.rawValue, to: run, scan.rawValue, replaces: false)
+                // Files of the scan may be there already, from the same run.
+                let isTaken = try run.status(of: scan.rawValue) != nil
+                let name = isTaken ? scan.rawValue + "." + randomName() : scan.rawValue
+                try root.rename(scan.rawValue, to: run, name, replaces: false)
             } else {
                 let (_, directory) = try area.makeDirectory()
                 try root.rename(scan.rawValue, to: directory, "removed", replaces: false)

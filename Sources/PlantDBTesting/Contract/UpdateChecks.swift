@@ -192,7 +192,8 @@ extension EndpointContract {
             var left = tree
             try left.remove("images/00000_rgb.jpg")
             try await subject.expect(ContractNames.scan, holds: left)
-            try await subject.endpoint.removeScan(ContractNames.scan, replacing: revision, options: options)
+            try await subject.endpoint.removeScan(
+                ContractNames.scan, replacing: revision, options: TransactionOptions(trash: "run-2"))
             try await subject.expectAbsent(ContractNames.scan)
             let listing = try await subject.endpoint.listing()
             try subject.expect(
@@ -201,7 +202,7 @@ extension EndpointContract {
             let again = try SampleTree.minimal()
             try await subject.publish(again, as: ContractNames.scan)
             let second = try await subject.revision(of: ContractNames.scan)
-            try await subject.endpoint.removeScan(ContractNames.scan, replacing: second, options: options)
+            try await subject.endpoint.removeScan(ContractNames.scan, replacing: second, options: TransactionOptions(trash: "run-3"))
             try await subject.expectAbsent(ContractNames.scan)
         },
     ]

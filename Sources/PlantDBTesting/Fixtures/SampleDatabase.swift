@@ -42,6 +42,14 @@ public struct SampleDatabase: Sendable, Equatable {
     }
 }
 
+extension SampleDatabase: CustomStringConvertible {
+    public var description: String { "a database of \(scans.count) scans and \(byteCount) bytes" }
+}
+
+extension SampleTree: CustomStringConvertible {
+    public var description: String { "a tree of \(filePaths.count) files and \(byteCount) bytes" }
+}
+
 extension SampleTree {
     /// A scan as a phenotyping station leaves it: `images/`, `PointCloud_1_0/`, `metadata/`,
     /// `scan.toml`, `files.json`.
@@ -59,8 +67,11 @@ extension SampleTree {
                     seconds: Self.time.seconds + Int64(index), nanoseconds: Int64(index) * 1_001))
             try tree.file("metadata/images/\(name).json", "{\n    \"channel\": \"rgb\"\n}")
         }
-        try tree.file("PointCloud_1_0/PointCloud.ply", generator.bytes(2000))
-        try tree.file("scan.toml", "[Scan]\nn_images = \(images)\n", mode: 0o600)
+        // Sizes tell plants apart, so that two of them never look equal by size and time.
+        let size = 64 * images + Int(seed % 64)
+        try tree.file("PointCloud_1_0/PointCloud.ply", generator.bytes(2000 + size))
+        try tree.file(
+            "scan.toml", "[Scan]\nn_images = \(images)\n" + String(repeating: "#", count: size), mode: 0o600)
         try tree.writeIndex()
         return tree
     }
@@ -90,7 +101,9 @@ extension SampleTree {
                 mode: generator.chance(3) ? 0o600 : 0o644)
         }
         if generator.chance(3) { try tree.directory("empty_fileset") }
-        try tree.writeIndex()
+        try tree.writeIndex(
+            modified: ModificationTime(
+                seconds: 1_600_000_000 + Int64.random(in: 0..<100_000_000, using: &generator)))
         return tree
     }
 

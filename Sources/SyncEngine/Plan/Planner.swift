@@ -74,7 +74,11 @@ public struct Planner: Sendable {
                 targetIndex += 1
             }
             guard isSelected(entry) else { continue }
-            if let action = try action(for: entry, counterpart) {
+            // What lies in a directory whose name is a file's on the target has no place there.
+            let isBlocked = draft.kindConflicts.contains { entry.path.isWithin($0) }
+            if let action = isBlocked
+                ? .keepKindDiffers : try action(for: entry, counterpart, inNewScan: target == nil)
+            {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.append(entry.path) }
             } else if entry.kind == .file {
@@ -94,8 +98,13 @@ public struct Planner: Sendable {
     // MARK: One entry
 
     /// nil: equal, nothing to say.
-    private func action(for source: FileEntry, _ target: FileEntry?) throws(DatabaseError) -> PlanAction? {
-        guard let target else { return source.kind == .file ? .createFile : .createDirectory }
+    private func action(
+        for source: FileEntry, _ target: FileEntry?, inNewScan: Bool
+    ) throws(DatabaseError) -> PlanAction? {
+        guard let target else {
+            guard inNewScan || targetWrites == .files else { return .keepUnsupported }
+            return source.kind == .file ? .createFile : .createDirectory
+        }
         guard source.kind == target.kind else { return .keepKindDiffers }
         if source.kind == .directory { return nil }
         guard let difference = try difference(source, target) else {

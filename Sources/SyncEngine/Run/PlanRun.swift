@@ -153,6 +153,12 @@ struct PlanRun: Sendable {
                 }
                 backoff = min(backoff * 2, Self.longestBackoff)
                 let next = try await planAgain(plan)
+                // The last try was published after all: only its answer was lost.
+                guard next.hasWork else {
+                    _ = progress.begin(plan.scan)
+                    progress.end(plan.scan, published: plan)
+                    return plan
+                }
                 progress.replace(plan, with: next)
                 plan = next
             }

@@ -23,7 +23,8 @@ final class ProgressTracker: Sendable {
             State(
                 progress: SyncProgress(
                     filesPlanned: plan.filesToTransfer, bytesPlanned: plan.bytesToTransfer,
-                    scansPlanned: work.count + plan.removedScans.count)))
+                    // What could not even be planned keeps the run from ever being complete.
+                    scansPlanned: work.count + plan.removedScans.count + plan.failures.count)))
     }
 
     func begin(_ scan: ScanID) -> ByteMeter {
