@@ -144,12 +144,10 @@ public struct Planner: Sendable {
         }
     }
 
-    /// At the coarser precision of the two sides. A target time of whole seconds counts as
-    /// one second's precision: some file systems keep no more and do not say so.
+    /// At the coarser precision of the two sides, which the endpoints tell.
     private func areEqual(_ source: ModificationTime, _ target: ModificationTime) -> Bool {
         let distance = source.distance(to: target)
-        if distance <= options.modifyWindowNanoseconds || distance < timePrecisionNanoseconds { return true }
-        return target.subsecondNanoseconds == 0 && source.seconds == target.seconds
+        return distance <= options.modifyWindowNanoseconds || distance < timePrecisionNanoseconds
     }
 
     private func isNewer(_ entry: FileEntry, than other: FileEntry) -> Bool {
