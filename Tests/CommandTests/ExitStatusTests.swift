@@ -5,12 +5,16 @@ import Testing
 @testable import plantdb
 
 @Suite struct ExitStatusTests {
-    @Test(arguments: [
-        (.invalidArgument, 2), (.invalidName, 2), (.notADatabase, 10), (.notFound, 1), (.alreadyExists, 1),
-        (.emptySource, 10), (.locked, 11), (.authentication, 12), (.permissionDenied, 1), (.sourceChanged, 24),
-        (.conflict, 1), (.deletionGuard, 25), (.verificationFailed, 26), (.noSpace, 28), (.unreachable, 30),
-        (.unsupported, 1), (.invalidData, 1), (.io, 1), (.cancelled, 130),
-    ] as [(DatabaseError.Code, Int32)])
+    @Test(
+        arguments: [
+            (.invalidArgument, 2), (.invalidName, 2), (.notADatabase, 10), (.notFound, 1),
+            (.alreadyExists, 1),
+            (.emptySource, 10), (.locked, 11), (.authentication, 12), (.permissionDenied, 1),
+            (.sourceChanged, 24),
+            (.conflict, 1), (.deletionGuard, 25), (.verificationFailed, 26), (.noSpace, 28),
+            (.unreachable, 30),
+            (.unsupported, 1), (.invalidData, 1), (.io, 1), (.cancelled, 130),
+        ] as [(DatabaseError.Code, Int32)])
     func codesOfErrors(_ code: DatabaseError.Code, _ status: Int32) {
         #expect(ExitStatus(DatabaseError(code, "")).code == status)
     }

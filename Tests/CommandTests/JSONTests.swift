@@ -1,4 +1,4 @@
-import DatabaseCheck
+@testable import DatabaseCheck
 import PlantDBCore
 import SyncEngine
 import Testing
@@ -39,10 +39,12 @@ import Testing
         #expect(value.jsonLine == #"{"a":[null,true,1],"b":"a\"\\\n\u0001\u007f\u009bä"}"#)
     }
 
-    @Test(arguments: [
-        (0, "0"), (1.5, "1.5"), (1.2344, "1.234"), (-0.25, "-0.25"), (0.0004, "0"), (1e15, "1000000000000000"),
-        (1e300, "9223372036854775807"), (.nan, "null"), (.infinity, "null"),
-    ] as [(Double, String)])
+    @Test(
+        arguments: [
+            (0, "0"), (1.5, "1.5"), (1.2344, "1.234"), (-0.25, "-0.25"), (0.0004, "0"),
+            (1e15, "1000000000000000"),
+            (1e300, "9223372036854775807"), (.nan, "null"), (.infinity, "null"),
+        ] as [(Double, String)])
     func decimals(_ value: Double, _ text: String) {
         #expect(JSONValue.decimal(value).jsonLine == text)
     }
@@ -50,11 +52,13 @@ import Testing
     @Test func findings() throws {
         var report = CheckReport()
         report.findings = [
-            Finding(.error, .missingFile, scan: "plant_1", path: "images/a.jpg", "files.json lists it, and it is not there"),
+            Finding(
+                .error, .missingFile, scan: "plant_1", path: "images/a.jpg",
+                "files.json lists it, and it is not there"),
             Finding(.note, .symbolicLink, scan: nil, "a link"),
         ]
         report.counts = [.error: 1, .note: 1]
-        report.refusals = [Refusal(release: .v0_16, scan: "notes", reason: "it is no scan")]
+        report.refusals = [Refusal(release: .v016, scan: "notes", reason: "it is no scan")]
         report.scansChecked = 1
         report.filesChecked = 3
         let lines =

@@ -62,10 +62,12 @@ import Testing
     @Test func locks() throws {
         let locks = [
             HeldLock(
-                scope: .scan(try ScanID("plant_1")), mode: .shared, state: .live, owner: "upstream, process 7",
+                scope: .scan(try ScanID("plant_1")), mode: .shared, state: .live,
+                owner: "upstream, process 7",
                 ageSeconds: 72, path: ".locks/plant_1.lock"),
             HeldLock(
-                scope: .database, mode: nil, state: .dead, owner: "unknown\u{7}", ageSeconds: nil, path: "lock"),
+                scope: .database, mode: nil, state: .dead, owner: "unknown\u{7}", ageSeconds: nil,
+                path: "lock"),
         ]
         let lines = LockText.lines(locks) + locks.map { LockText.json(of: $0).jsonLine }
         try Golden.expect(lines.joined(separator: "\n"), is: "locks")
@@ -80,7 +82,9 @@ import Testing
 
     @Test func namesOfAList() {
         #expect(
-            ScanNames.parse("plant_1\n\n# a comment\n  plant_2 \r\nseries_*") == ["plant_1", "plant_2", "series_*"])
+            ScanNames.parse("plant_1\n\n# a comment\n  plant_2 \r\nseries_*") == [
+                "plant_1", "plant_2", "series_*",
+            ])
         #expect(ScanNames.parse("\n# nothing\n") == [])
     }
 }

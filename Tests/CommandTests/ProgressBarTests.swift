@@ -18,8 +18,11 @@ import Testing
         let line = ProgressBar(glyphs: .ascii).line(try progress(), columns: 120)
         #expect(
             line
-                == "[##########++++++++++....................]  25 %  250 B of 1.0 kB  50 B/s  10 s left  plant_1 +1")
-        #expect(ProgressBar(glyphs: .unicode).line(try progress(), columns: 120).hasPrefix("[██████████▒▒▒▒▒▒▒▒▒▒····"))
+                == "[##########++++++++++....................]  25 %  250 B of 1.0 kB  50 B/s  10 s left  plant_1 +1"
+        )
+        #expect(
+            ProgressBar(glyphs: .unicode).line(try progress(), columns: 120).hasPrefix(
+                "[██████████▒▒▒▒▒▒▒▒▒▒····"))
     }
 
     @Test func neverWiderThanTheTerminal() throws {
@@ -31,7 +34,9 @@ import Testing
 
     @Test func dropsTheLeastWorthFirst() throws {
         let bar = ProgressBar(glyphs: .ascii)
-        #expect(bar.line(try progress(), columns: 60) == "[###+++.......]  25 %  250 B of 1.0 kB  50 B/s  10 s left")
+        #expect(
+            bar.line(try progress(), columns: 60)
+                == "[###+++.......]  25 %  250 B of 1.0 kB  50 B/s  10 s left")
         #expect(bar.line(try progress(), columns: 40) == "[###+++......]  25 %  250 B of 1.0 kB")
         #expect(bar.line(try progress(), columns: 10) == " 25 %")
     }
@@ -41,13 +46,15 @@ import Testing
         let almost = try progress(published: 1000, staged: 1000, finished: 3)
         #expect(bar.line(almost, columns: 80).contains(" 99 %"))
         #expect(ProgressBar.plainLine(almost).contains("99 %"))
-        #expect(bar.line(try progress(published: 1000, staged: 1000, finished: 4), columns: 80).contains("100 %"))
+        #expect(
+            bar.line(try progress(published: 1000, staged: 1000, finished: 4), columns: 80).contains("100 %"))
     }
 
     @Test func plainLine() throws {
         #expect(
             ProgressBar.plainLine(try progress())
-                == "progress: 25 %, 250 B of 1.0 kB published, 50 % staged, 50 B/s, 10 s left, 1 of 4 scans done")
+                == "progress: 25 %, 250 B of 1.0 kB published, 50 % staged, 50 B/s, 10 s left, 1 of 4 scans done"
+        )
     }
 
     @Test func noRateNoEstimate() throws {

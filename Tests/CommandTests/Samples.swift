@@ -37,7 +37,8 @@ enum Samples {
             mergedIndex: Array("{}".utf8), unchangedCount: 1489,
             skipped: [
                 SkippedEntry(path: "images/link", reason: .symbolicLink),
-                SkippedEntry(path: "images/\u{1b}[2J".printable, reason: .invalidName, detail: "a control character"),
+                SkippedEntry(
+                    path: "images/\u{1b}[2J".printable, reason: .invalidName, detail: "a control character"),
             ],
             isComplete: false)
         let scan2 = try ScanID("plant_2")

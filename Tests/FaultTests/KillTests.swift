@@ -15,7 +15,9 @@ extension Faults {
             ("pwrite64", "auto", 4), ("fsync", "auto", 4),
         ]
 
-        @Test("F1: killed at a system call, nothing is torn and the same command finishes", .enabled(if: Machine.hasStrace, "F1 NOT TESTED: strace is missing"))
+        @Test(
+            "F1: killed at a system call, nothing is torn and the same command finishes",
+            .enabled(if: Machine.hasStrace, "F1 NOT TESTED: strace is missing"))
         func atSystemCalls() async throws {
             let scene = try Scene()
             var points = 0
@@ -29,10 +31,15 @@ extension Faults {
                     points += 1
                     try scene.reset()
                     let killed = try await Command.traced(
-                        ["-e", "trace=\(call)", "-e", "inject=\(call):signal=KILL:when=\(point)", "-o", "/dev/null"],
+                        [
+                            "-e", "trace=\(call)", "-e", "inject=\(call):signal=KILL:when=\(point)", "-o",
+                            "/dev/null",
+                        ],
                         arguments)
                     var problems = try scene.violations() + scene.bystanderViolations()
-                    if case .exit(let code) = killed.how, code != 0, code != 137 { problems.append("run: \(killed)") }
+                    if case .exit(let code) = killed.how, code != 0, code != 137 {
+                        problems.append("run: \(killed)")
+                    }
                     problems += try await scene.healingViolations(arguments)
                     #expect(problems.isEmpty, "killed at \(call) \(point) of \(count), --fsync \(fsync)")
                 }

@@ -202,7 +202,8 @@ extension EndpointContract {
             let again = try SampleTree.minimal()
             try await subject.publish(again, as: ContractNames.scan)
             let second = try await subject.revision(of: ContractNames.scan)
-            try await subject.endpoint.removeScan(ContractNames.scan, replacing: second, options: TransactionOptions(trash: "run-3"))
+            try await subject.endpoint.removeScan(
+                ContractNames.scan, replacing: second, options: TransactionOptions(trash: "run-3"))
             try await subject.expectAbsent(ContractNames.scan)
         },
     ]

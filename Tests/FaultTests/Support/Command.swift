@@ -96,7 +96,8 @@ final class Child: Sendable {
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
-        var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments.dropFirst()).map { strdup($0) } + [nil]
+        var argv: [UnsafeMutablePointer<CChar>?] =
+            ([program] + arguments.dropFirst()).map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
         var pid: pid_t = 0
@@ -148,7 +149,8 @@ final class Child: Sendable {
             (try? bytesOnDisk(folder.path + "/" + name)).map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
         return Ending(
-            how: how, peakKilobytes: Int(usage.ru_maxrss), seconds: (ContinuousClock.now - start) / .seconds(1),
+            how: how, peakKilobytes: Int(usage.ru_maxrss),
+            seconds: (ContinuousClock.now - start) / .seconds(1),
             output: text("out"), errors: text("err"))
     }
 }
@@ -180,7 +182,8 @@ enum Command {
 
     /// Runs it under strace(1), which follows all threads.
     static func traced(_ options: [String], _ arguments: [String]) async throws -> Ending {
-        try await Child(["strace", "-f", "--seccomp-bpf", "-qq"] + options + ["--", path] + arguments).ending()
+        try await Child(["strace", "-f", "--seccomp-bpf", "-qq"] + options + ["--", path] + arguments)
+            .ending()
     }
 
     /// How often one thread of a run makes a system call, the busiest thread counted: strace
