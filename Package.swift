@@ -72,9 +72,11 @@ let package = Package(
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),
         .testTarget(name: "TestDatabasesTests", dependencies: ["TestDatabases", "PlantDBTesting"]),
         // These run the built command as its users do.
-        .testTarget(name: "CommandTests", dependencies: ["plantdb", "PlantDBTesting"]),
+        .testTarget(
+            name: "CommandTests", dependencies: ["plantdb", "PlantDBTesting"], exclude: ["Golden"]),
         .testTarget(name: "FaultTests", dependencies: ["plantdb", "PlantDBTesting"]),
-        .testTarget(name: "UpstreamTests", dependencies: ["plantdb", "PlantDBTesting"]),
+        .testTarget(
+            name: "UpstreamTests", dependencies: ["plantdb", "PlantDBTesting"], exclude: ["Scripts"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -215,7 +215,7 @@ struct ContentCheck {
             switch document {
             case .invalid(let error):
                 outcome.log.add(
-                    .warning, .invalidJSON, path: path.rawValue,
+                    .error, .invalidJSON, path: path.rawValue,
                     "\(error.message); every release reads it as empty, and writes it so at the next change; "
                         + "correct it")
             case .json(let value): reportShape(of: path, value, index, &outcome.log)

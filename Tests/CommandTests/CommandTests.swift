@@ -88,14 +88,15 @@ import Testing
     @Test func newerAtTheTargetIsSaidAndSettledByChecksum() throws {
         #expect(try plantdb("sync", source, target).status == 0)
         let file = target + "/plant_0/scan.toml"
-        try writeFile(file, Array("[Scan]\nn_images = 9\n".utf8))
+        let content = try bytesOnDisk(file)
+        try writeFile(file, content.dropLast() + [UInt8(ascii: "!")])
         try setModificationTime(file, ModificationTime(seconds: 1_800_000_000))
         let outcome = try plantdb("sync", "-i", source, target)
         #expect(outcome.status == 4)
         #expect(outcome.lines.contains { $0.hasPrefix("! plant_0/scan.toml  ") })
         #expect(outcome.diagnostics.contains("--checksum settles"))
         #expect(try plantdb("sync", "-c", source, target).status == 0)
-        #expect(try bytesOnDisk(file) == Array("[Scan]\nn_images = 3\n".utf8))
+        #expect(try bytesOnDisk(file) == content)
         try folder.remove()
     }
 

@@ -18,6 +18,7 @@ struct EngineBench: Sendable {
         self.source = MemoryDatabase(source)
         self.target = MemoryDatabase(target)
         options.retries = 0
+        options.retryDelay = .milliseconds(1)
     }
 
     /// New connections, with the faults of this moment.

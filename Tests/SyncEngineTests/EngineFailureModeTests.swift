@@ -168,7 +168,7 @@ import Testing
 
     @Test("F-mode 9: a run cut at any part is finished by the same command")
     func interruptedAnywhere() async throws {
-        for call in 1...60 {
+        for call in 1...1000 {
             var bench = try bench()
             bench.sourceFaults = FaultPlan([.always(.part, from: call, .fail(.unreachable))])
             let report = await bench.run()

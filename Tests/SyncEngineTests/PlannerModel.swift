@@ -20,7 +20,14 @@ struct PlannerModel {
         let ours = Dictionary(uniqueKeysWithValues: source.map { ($0.path, $0) })
         let theirs = Dictionary(uniqueKeysWithValues: (target.map(Array.init) ?? []).map { ($0.path, $0) })
         var verdict = Verdict()
+        // Nothing is put below a name that is a file's on the target.
+        let blocked = ours.values.filter { theirs[$0.path].map { other in other.kind == .file } == true }
+            .filter { $0.kind == .directory && isWanted($0) }.map(\.path)
         for (path, entry) in ours where isWanted(entry) {
+            if blocked.contains(where: { path.isWithin($0) }) {
+                verdict.actions[path] = .keepKindDiffers
+                continue
+            }
             guard let other = theirs[path] else {
                 let isRefused = target != nil && writes != .files
                 verdict.actions[path] =
@@ -46,7 +53,13 @@ struct PlannerModel {
                 verdict.actions[ancestor] == .keepKindDiffers
                     || source.skipped.contains { $0.path == ancestor.rawValue }
             }
-            if !isShielded { verdict.deletions.insert(path) }
+            // The source has that directory, since it has something in it.
+            let isAround = source.skipped.contains { $0.path.hasPrefix(path.rawValue + "/") }
+            // A directory in which something was not asked for will not be empty.
+            let holdsOthers = theirs.values.contains { other in
+                other.path.isWithin(path) && !isWanted(other) && ours[other.path] == nil
+            }
+            if !isShielded && !isAround && !holdsOthers { verdict.deletions.insert(path) }
         }
         return verdict
     }
@@ -103,10 +116,7 @@ struct PlannerModel {
             return false
         }
         let apart = one > two ? one - two : two - one
-        if apart <= options.modifyWindowNanoseconds || apart < precision { return true }
-        // A target that keeps whole seconds and does not say so.
-        let second: Int64 = 1_000_000_000
-        return two % second == 0 && one >= two && one - two < second
+        return apart <= options.modifyWindowNanoseconds || apart < precision
     }
 
     /// Whether the options ask for the fileset that the entry belongs to, or it is the scan's.

@@ -21,8 +21,30 @@ enum LockInspection {
                 }
             }
         }
+        let shown = Set(result.filter { $0.state == .live }.map(\.scope))
+        for scan in try DatabaseListing.of(root).scans.map(\.scan) where !shown.contains(.scan(scan)) {
+            if let lock = try lockedDirectory(of: scan, in: root) { result.append(lock) }
+        }
         if let lock = try DatabaseLockFile.inspect(in: root) { result.append(lock) }
         return result
+    }
+
+    /// The flock(2) on a scan's directory, which ``ScanLockFile`` takes; nil where nobody holds it.
+    private static func lockedDirectory(of scan: ScanID, in root: Directory) throws(DatabaseError)
+        -> HeldLock?
+    {
+        guard let directory = try root.directoryIfPresent(scan.rawValue) else { return nil }
+        let mode: LockMode
+        do throws(SystemError) {
+            if try Flock.tryLock(directory.descriptor, .exclusive) { return nil }
+            mode = try Flock.tryLock(directory.descriptor, .shared) ? .shared : .exclusive
+        } catch {
+            // Where directories cannot be locked, nobody has locked one.
+            return nil
+        }
+        return HeldLock(
+            scope: .scan(scan), mode: mode, state: .live, owner: "a plantdb process of this machine",
+            ageSeconds: nil, path: scan.rawValue)
     }
 
     private static func inspect(_ name: String, path: String, in locks: Directory) throws(DatabaseError)
@@ -58,6 +80,12 @@ enum LockInspection {
                 .locked,
                 "\(lock.path) is held by \(current.owner); nothing proves that it is dead: make sure, "
                     + "then use --force")
+        }
+        if case .scan(let scan) = current.scope, current.path == scan.rawValue {
+            throw DatabaseError(
+                .locked,
+                "scan \(scan) is held by a running process of this machine, and by no file that could be "
+                    + "removed; end that process", scan: scan)
         }
         try root.remove(lock.path)
         if lock.path.hasSuffix(".lock"), lock.path.hasPrefix(ScanLockFile.directoryName + "/") {

@@ -83,24 +83,48 @@ extension EndpointContract {
             await one.release()
             await two.release()
         },
-        ContractCheck("one scan has one transaction at a time", [.newScans, .locks]) { subject in
+        ContractCheck("one scan has one transaction at a time", [.updates, .locks]) { subject in
             let other = try await subject.another()
-            let tree = try SampleTree.minimal()
+            let base = try await subject.publish(.minimal(), as: ContractNames.scan)
             let first = try await subject.endpoint.beginTransaction(
-                on: ContractNames.scan, replacing: nil, options: TransactionOptions())
+                on: ContractNames.scan, replacing: base, options: TransactionOptions())
             for endpoint in [subject.endpoint, other] {
                 try await subject.expectError(.locked, when: "a second transaction on one scan") {
                     let second = try await endpoint.beginTransaction(
-                        on: ContractNames.scan, replacing: nil, options: TransactionOptions())
+                        on: ContractNames.scan, replacing: base, options: TransactionOptions())
                     await second.abort()
                 }
             }
-            _ = try await first.receive(tree.parts(), meter: ByteMeter())
+            _ = try await first.receive(SampleTree.minimal("one").parts(), meter: ByteMeter())
             try await first.commit()
-            let base = try await subject.revision(of: ContractNames.scan)
-            guard subject.endpoint.capabilities.writes == .files else { return }
+            let next = try await subject.revision(of: ContractNames.scan)
             try await subject.publish(
-                .minimal("next"), as: ContractNames.scan, replacing: base, through: other)
+                .minimal("next"), as: ContractNames.scan, replacing: next, through: other)
+        },
+        ContractCheck("of two transactions on one new scan, one is published", [.newScans]) { subject in
+            let trees = [try SampleTree.minimal("one"), try SampleTree.minimal("two")]
+            var published: [SampleTree] = []
+            var open: [(any ScanTransaction, SampleTree)] = []
+            for (endpoint, tree) in zip([subject.endpoint, try await subject.another()], trees) {
+                do {
+                    let transaction = try await endpoint.beginTransaction(
+                        on: ContractNames.scan, replacing: nil, options: TransactionOptions())
+                    _ = try await transaction.receive(tree.parts(), meter: ByteMeter())
+                    open.append((transaction, tree))
+                } catch let error as DatabaseError where error.code == .locked {
+                    // Refused early: as good.
+                }
+            }
+            for (transaction, tree) in open {
+                do {
+                    try await transaction.commit()
+                    published.append(tree)
+                } catch let error as DatabaseError where error.code == .conflict {
+                    await transaction.abort()
+                }
+            }
+            try subject.expect(published.count == 1, "\(published.count) of two were published")
+            try await subject.expect(ContractNames.scan, holds: published[0])
         },
         ContractCheck("a scan that somebody reads under a lock is not written", [.updates, .locks]) {
             subject in

@@ -34,7 +34,7 @@ public struct Planner: Sendable {
         var draft = Draft()
         try compare(source, with: target, into: &draft)
         let index = mergeIndex(indexes, source: source, target: target, into: &draft)
-        let deletions = deletions(of: draft.targetOnly, source: source, kindConflicts: draft.kindConflicts)
+        let deletions = deletions(of: draft, source: source)
         let needsManifest = target == nil || !draft.items.isEmpty
         return ScanPlan(
             scan: source.scan, base: target?.revisionIfPlanned(draft.items, deletions),
@@ -46,6 +46,8 @@ public struct Planner: Sendable {
     private struct Draft {
         var items: [ScanPlan.PlanItem] = []
         var targetOnly: [FileEntry] = []
+        /// Directories of the target that hold something that was not asked for.
+        var keptDirectories: Set<ScanPath> = []
         var kindConflicts: [ScanPath] = []
         var unchanged = 0
     }
@@ -92,7 +94,12 @@ public struct Planner: Sendable {
     }
 
     private func noteTargetOnly(_ entry: FileEntry, _ draft: inout Draft) {
-        if options.deletion != .never, isSelected(entry) { draft.targetOnly.append(entry) }
+        guard options.deletion != .never else { return }
+        if isSelected(entry) {
+            draft.targetOnly.append(entry)
+        } else {
+            entry.path.insertParents(into: &draft.keptDirectories)
+        }
     }
 
     // MARK: One entry
@@ -219,18 +226,26 @@ public struct Planner: Sendable {
 
     /// Deepest first. Nothing goes where the source is known in part only, and nothing that
     /// the source has in a form that is not carried.
-    private func deletions(of targetOnly: [FileEntry], source: ScanManifest, kindConflicts: [ScanPath])
-        -> [ScanPlan.Deletion]
-    {
+    private func deletions(of draft: Draft, source: ScanManifest) -> [ScanPlan.Deletion] {
         guard options.deletion != .never, targetWrites == .files, source.isComplete else { return [] }
-        var protected = kindConflicts
+        var protected = draft.kindConflicts
         for skipped in source.skipped {
             // A path that is no valid one hides content, and was dealt with above.
             do throws(DatabaseError) { protected.append(try ScanPath(skipped.path)) } catch { return [] }
         }
-        return targetOnly.reversed()
-            .filter { entry in !protected.contains { entry.path.isWithin($0) } }
+        var kept = draft.keptDirectories
+        for path in protected { path.insertParents(into: &kept) }
+        return draft.targetOnly.reversed()
+            .filter { entry in !kept.contains(entry.path) && !protected.contains { entry.path.isWithin($0) } }
             .map { ScanPlan.Deletion(path: $0.path, kind: $0.kind, size: $0.size) }
+    }
+}
+
+extension ScanPath {
+    /// All directories around it.
+    fileprivate func insertParents(into directories: inout Set<ScanPath>) {
+        var next = parent
+        while let directory = next, directories.insert(directory).inserted { next = directory.parent }
     }
 }
 

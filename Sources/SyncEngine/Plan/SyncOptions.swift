@@ -57,6 +57,9 @@ public struct SyncOptions: Sendable {
     public var transfers: Int?
     /// How often a scan is tried again after a passing failure (unreachable, source changed).
     public var retries = 2
+    /// How long to wait before the first retry of a scan; doubled with each further one, up to
+    /// a minute.
+    public var retryDelay = Duration.milliseconds(500)
     /// How long to wait for a lock of somebody else.
     public var lockWait: Duration = .zero
     /// Off for a source that cannot be written; nobody then keeps writers away from it.

@@ -38,7 +38,7 @@ struct PlanMaker: Sendable {
                     kind: .stray, scan: summary.scan.rawValue,
                     message: "\(summary.scan) is not carried: \(reason)"))
         }
-        for outcome in try await forEach(selected.map(\.scan), planScan) {
+        for outcome in try await forEach(selected.map(\.scan), planScanPatiently) {
             switch outcome {
             case .success(let planned):
                 plan.targetFileCount += planned.targetFileCount
@@ -58,6 +58,21 @@ struct PlanMaker: Sendable {
         var plan: ScanPlan?
         var notices: [SyncNotice] = []
         var targetFileCount = 0
+    }
+
+    /// Tries again after passing failures.
+    private func planScanPatiently(_ scan: ScanID) async throws(DatabaseError) -> PlannedScan {
+        var delay = options.retryDelay
+        for _ in 0..<options.retries {
+            do throws(DatabaseError) { return try await planScan(scan) } catch {
+                guard error.isPassing else { throw error }
+            }
+            do { try await Task.sleep(for: delay) } catch {
+                throw DatabaseError(.cancelled, "cancelled while planning scan \(scan)", scan: scan)
+            }
+            delay *= 2
+        }
+        return try await planScan(scan)
     }
 
     func planScan(_ scan: ScanID) async throws(DatabaseError) -> PlannedScan {
@@ -243,6 +258,11 @@ struct PlanMaker: Sendable {
         try DatabaseError.checkCancellation(while: "comparing the two databases")
         return outcomes.compactMap { $0 }
     }
+}
+
+extension DatabaseError {
+    /// Whether the same attempt may succeed a moment later.
+    var isPassing: Bool { code == .sourceChanged || code == .unreachable }
 }
 
 extension ScanSummary {

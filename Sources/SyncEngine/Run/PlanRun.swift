@@ -10,8 +10,7 @@ struct PlanRun: Sendable {
     private let progress: ProgressTracker
 
     private static let ticks = Duration.milliseconds(100)
-    private static let firstBackoff = Duration.milliseconds(500)
-    private static let longestBackoff = Duration.seconds(60)
+    private static let longestRetryDelay = Duration.seconds(60)
 
     init(plan: SyncPlan, transfer: ScanTransfer, planMaker: PlanMaker, sink: EventSink) {
         self.plan = plan
@@ -135,32 +134,34 @@ struct PlanRun: Sendable {
     /// The plan that was carried out in the end.
     private func runWithRetries(_ original: ScanPlan) async throws(ScanTransfer.Failure) -> ScanPlan {
         var plan = original
-        var backoff = Self.firstBackoff
+        var delay = transfer.options.retryDelay
         for attempt in 1... {
-            let meter = progress.begin(plan.scan)
             do throws(ScanTransfer.Failure) {
+                if attempt > 1 {
+                    let next = try await planAgain(plan)
+                    // The last try was published after all: only its answer was lost.
+                    guard next.hasWork else {
+                        _ = progress.begin(plan.scan)
+                        progress.end(plan.scan, published: plan)
+                        return plan
+                    }
+                    progress.replace(plan, with: next)
+                    plan = next
+                }
+                let meter = progress.begin(plan.scan)
                 try await transfer.run(plan, meter: meter)
                 progress.end(plan.scan, published: plan)
                 return plan
             } catch {
                 progress.end(plan.scan, published: nil)
                 guard attempt <= transfer.options.retries, let passing = error.errors.first,
-                    error.errors.allSatisfy({ $0.code == .sourceChanged || $0.code == .unreachable })
+                    error.errors.allSatisfy(\.isPassing)
                 else { throw error }
-                sink.send(.retrying(plan.scan, attempt: attempt, after: backoff, because: passing))
-                do { try await Task.sleep(for: backoff) } catch {
+                sink.send(.retrying(plan.scan, attempt: attempt, after: delay, because: passing))
+                do { try await Task.sleep(for: delay) } catch {
                     throw ScanTransfer.Failure(errors: [DatabaseError(.cancelled, "the run was cancelled")])
                 }
-                backoff = min(backoff * 2, Self.longestBackoff)
-                let next = try await planAgain(plan)
-                // The last try was published after all: only its answer was lost.
-                guard next.hasWork else {
-                    _ = progress.begin(plan.scan)
-                    progress.end(plan.scan, published: plan)
-                    return plan
-                }
-                progress.replace(plan, with: next)
-                plan = next
+                delay = min(delay * 2, Self.longestRetryDelay)
             }
         }
         return plan

@@ -6,9 +6,12 @@ struct CompletionCommand: ParsableCommand {
         abstract: "Print the script that completes plantdb's commands and options in a shell.",
         discussion: """
             EXAMPLES
-              bash:  plantdb completion bash > ~/.local/share/bash-completion/completions/plantdb
-              zsh:   plantdb completion zsh > ~/.zsh/completions/_plantdb    (a folder of $fpath)
-              fish:  plantdb completion fish > ~/.config/fish/completions/plantdb.fish
+              bash:
+                plantdb completion bash > ~/.local/share/bash-completion/completions/plantdb
+              zsh, into a folder of $fpath:
+                plantdb completion zsh > ~/.zsh/completions/_plantdb
+              fish:
+                plantdb completion fish > ~/.config/fish/completions/plantdb.fish
             """
     )
 

@@ -12,9 +12,12 @@ struct DiffCommand: AsyncParsableCommand {
             of one size and one time are taken to be equal.
 
             EXAMPLES
-              Did everything arrive?              plantdb diff /data/greenhouse /backup/greenhouse
-              Byte for byte?                      plantdb diff -c /data/greenhouse /backup/greenhouse
-              One scan, yes or no:                plantdb diff -q A B plant_01 && echo equal
+              Did everything arrive?
+                plantdb diff /data/greenhouse /backup/greenhouse
+              Byte for byte?
+                plantdb diff -c /data/greenhouse /backup/greenhouse
+              One scan, yes or no:
+                plantdb diff -q A B plant_01 && echo equal
 
             THE LIST
               <  only in A      >  only in B      !  in both, and different

@@ -8,9 +8,12 @@ struct LocksCommand: AsyncParsableCommand {
         abstract: "List or break the locks of a database.",
         discussion: """
             EXAMPLES
-              Who holds it?                            plantdb locks list /data/greenhouse
-              Remove what dead processes left:         plantdb locks break /data/greenhouse
-              Remove one that is wrongly held alive:   plantdb locks break --force /data/greenhouse lock
+              Who holds it?
+                plantdb locks list /data/greenhouse
+              Remove what dead processes left:
+                plantdb locks break /data/greenhouse
+              Remove one that is wrongly held alive:
+                plantdb locks break --force /data/greenhouse lock
             """,
         subcommands: [LocksListCommand.self, LocksBreakCommand.self]
     )
