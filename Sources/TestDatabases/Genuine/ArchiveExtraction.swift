@@ -160,11 +160,7 @@ private final class ZipReader {
         // libarchive's own filters would unpack an archive in an archive; ZIP needs none.
         guard archive_read_support_format_zip_seekable(handle) == ARCHIVE_OK,
             archive_read_open_filename(handle, file, 256 << 10) == ARCHIVE_OK
-        else {
-            let error = failure()
-            archive_read_free(handle)
-            throw error
-        }
+        else { throw failure() }
     }
 
     deinit { archive_read_free(handle) }

@@ -35,7 +35,7 @@ enum Machine {
 
     static func path(of program: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        for folder in path.split(separator: ":") + ["/usr/sbin", "/sbin"] {
+        for folder in path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin"] {
             let candidate = "\(folder)/\(program)"
             if access(candidate, X_OK) == 0 { return candidate }
         }
