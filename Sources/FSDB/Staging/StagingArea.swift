@@ -17,19 +17,43 @@ final class StagingArea: Sendable {
 
     init(root: Directory) throws(DatabaseError) {
         self.root = root
-        try root.makeDirectory(Self.directoryName, mode: 0o700)
-        let staging = Self.directoryName + "/staging"
-        try root.makeDirectory(staging, mode: 0o700)
-        let parent = try root.directory(staging)
-        try Self.reclaim(in: parent)
-        ownName = randomName()
-        try parent.makeDirectory(ownName, mode: 0o700)
-        directory = try parent.directory(ownName)
-        do throws(SystemError) { _ = try Flock.tryLock(directory.descriptor, .exclusive) } catch {
-            // NFS cannot lock a directory. The database's lock keeps others from reclaiming it.
-            guard [EBADF, EOPNOTSUPP, ENOLCK, EINVAL].contains(error.number) else {
-                throw directory.failure(error, "lock", ".")
+        // Others that start or end at this moment may take a directory away that nobody holds
+        // yet; each attempt is lost to another of them, so a few are plenty.
+        for _ in 0..<100 {
+            if let (name, directory) = try Self.claim(in: root) {
+                ownName = name
+                self.directory = directory
+                return
             }
+        }
+        throw DatabaseError(.io, "cannot keep a staging directory in \(root.path.printable)")
+    }
+
+    /// A new directory, locked; nil if it went away before it was.
+    private static func claim(in root: Directory) throws(DatabaseError) -> (String, Directory)? {
+        try root.makeDirectory(directoryName, mode: 0o700)
+        let staging = directoryName + "/staging"
+        do throws(DatabaseError) {
+            try root.makeDirectory(staging, mode: 0o700)
+            guard let parent = try root.directoryIfPresent(staging) else { return nil }
+            try reclaim(in: parent)
+            let name = randomName()
+            try parent.makeDirectory(name, mode: 0o700)
+            guard let directory = try parent.directoryIfPresent(name) else { return nil }
+            do throws(SystemError) {
+                guard try Flock.tryLock(directory.descriptor, .exclusive),
+                    try Flock.isNamed(directory.descriptor, name, in: parent.descriptor)
+                else { return nil }
+            } catch {
+                // NFS cannot lock a directory. The database's lock keeps others from reclaiming it.
+                guard [EBADF, EOPNOTSUPP, ENOLCK, EINVAL].contains(error.number) else {
+                    throw directory.failure(error, "lock", ".")
+                }
+            }
+            return (name, directory)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
         }
     }
 

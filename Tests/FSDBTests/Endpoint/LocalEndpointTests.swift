@@ -1,0 +1,104 @@
+import FSDB
+import Glibc
+import PlantDBCore
+import PlantDBTesting
+import Testing
+
+/// What the contract cannot know: how a database lies on this machine's disk.
+@Suite struct LocalEndpointTests {
+    private let folder: TemporaryDirectory
+    private var root: String { folder.appending("database") }
+
+    init() throws {
+        folder = try TemporaryDirectory()
+        try SampleDatabase.plants(1).write(to: root)
+    }
+
+    private func open(_ opening: FSDBEndpoint.Opening = .existing) async throws -> FSDBEndpoint {
+        try await FSDBEndpoint.open(path: root, opening, digestCacheFile: folder.appending("digests"))
+    }
+
+    @Test("Connections that come and go at once never lose their staging directory to one another")
+    func stagingAreasAreNotTaken() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for worker in 0..<8 {
+                group.addTask {
+                    for round in 0..<25 {
+                        let endpoint = try await open()
+                        let transaction = try await endpoint.beginTransaction(
+                            on: try ScanID("new_\(worker)_\(round)"), replacing: nil,
+                            options: TransactionOptions())
+                        _ = try await transaction.receive(SampleTree.minimal().parts(), meter: ByteMeter())
+                        try await transaction.commit()
+                        await endpoint.close()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let endpoint = try await open()
+        #expect(try await endpoint.listing().scans.count == 201)
+        #expect(access(root + "/.plantdb-sync", F_OK) != 0, "staging is left")
+        try folder.remove()
+    }
+
+    @Test("A digest is not remembered for a file whose bytes changed under the same size and time")
+    func rewrittenFileIsReadAgain() async throws {
+        let endpoint = try await open()
+        let scan = try ScanID("plant_0")
+        let path = try ScanPath("images/00000_rgb.jpg")
+        let file = root + "/plant_0/" + path.rawValue
+        let first = try await endpoint.manifest(of: scan, detail: .digests)?.entry(at: path)
+        #expect(try await endpoint.manifest(of: scan, detail: .digests)?.entry(at: path) == first)
+        let content = try bytesOnDisk(file)
+        #expect(first?.digest == Digest(of: content))
+
+        let other = content.dropLast() + [content[content.count - 1] ^ 1]
+        try writeFile(file, Array(other))
+        try setModificationTime(file, try #require(first?.modified))
+        let second = try await endpoint.manifest(of: scan, detail: .digests)?.entry(at: path)
+        #expect(second?.modified == first?.modified && second?.size == first?.size)
+        #expect(second?.digest == Digest(of: Array(other)))
+        try folder.remove()
+    }
+
+    @Test("Scan locks of 0.15 and later are taken where a database has them, and leave nothing behind")
+    func upstreamLockFiles() async throws {
+        try #require(mkdir(root + "/.locks", 0o755) == 0)
+        let scan = try ScanID("plant_0")
+        let endpoint = try await open()
+        let lock = try await endpoint.acquireLock(.scan(scan), mode: .exclusive, wait: .zero)
+        let file = Glibc.open(root + "/.locks/plant_0.lock", O_RDWR)
+        defer { close(file) }
+        #expect(flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        let shown = try await endpoint.heldLocks()
+        #expect(shown.map(\.path) == [".locks/plant_0.lock"])
+        #expect(shown.first?.owner.contains(String(getpid())) == true)
+        await lock.release()
+        #expect(try await endpoint.heldLocks() == [])
+        #expect(access(root + "/.locks/plant_0.lock", F_OK) != 0)
+        #expect(access(root + "/.locks/plant_0.info", F_OK) != 0)
+
+        // As upstream holds it.
+        let other = Glibc.open(root + "/.locks/plant_0.lock", O_RDWR | O_CREAT, 0o644)
+        defer { close(other) }
+        try #require(flock(other, LOCK_EX | LOCK_NB) == 0)
+        await #expect(throws: DatabaseError(.locked, "")) {
+            try await endpoint.acquireLock(.scan(scan), mode: .shared, wait: .zero)
+        }
+        try folder.remove()
+    }
+
+    @Test("A target that does not exist is made at its first lock, and not before")
+    func createdLazily() async throws {
+        try removeTree(root)
+        let endpoint = try await open(.creating)
+        #expect(try await endpoint.listing().scans.isEmpty)
+        #expect(access(root, F_OK) != 0)
+        let lock = try await endpoint.acquireLock(.database, mode: .exclusive, wait: .zero)
+        await lock.release()
+        await endpoint.close()
+        #expect(try treeSnapshot(root).items.keys.sorted() == [".", "romidb"])
+        try folder.remove()
+    }
+}
