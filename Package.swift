@@ -9,6 +9,7 @@ let package = Package(
         .library(name: "FSDB", targets: ["FSDB"]),
         .library(name: "SyncEngine", targets: ["SyncEngine"]),
         .library(name: "DatabaseCheck", targets: ["DatabaseCheck"]),
+        .library(name: "SFTPClient", targets: ["SFTPClient"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
         .library(name: "TestDatabases", targets: ["TestDatabases"]),
         .library(name: "PlantDBTesting", targets: ["PlantDBTesting"]),
@@ -35,6 +36,15 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        // Knows no PlantDB.
+        .target(
+            name: "SFTPClient",
+            dependencies: [
+                "CPlatform",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
         .target(name: "SyncEngine", dependencies: ["PlantDBCore"]),
@@ -67,6 +77,7 @@ let package = Package(
         // Times plantdb against its peers; `make bench`.
         .executableTarget(name: "plantdb-bench"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
+        .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),

@@ -7,6 +7,8 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -85,3 +87,19 @@ int plantdb_next_entry(void *stream, plantdb_entry *entry) {
 }
 
 void plantdb_close_stream(void *stream) { closedir(stream); }
+
+int plantdb_pipe(int ends[2], int capacity) {
+    if (pipe2(ends, O_CLOEXEC) < 0) { return -1; }
+    // Smaller pipes are slower, and no error.
+    fcntl(ends[0], F_SETPIPE_SZ, capacity);
+    return 0;
+}
+
+int plantdb_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+int64_t plantdb_peer_user(int fd) {
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) { return -1; }
+    return (int64_t)peer.uid;
+}

@@ -57,3 +57,13 @@ void *plantdb_open_stream(int fd);
 // 1: an entry; 0: the end; -1: error.
 int plantdb_next_entry(void *stream, plantdb_entry *entry);
 void plantdb_close_stream(void *stream);
+
+// pipe2(2) with O_CLOEXEC: ends[0] to read from, ends[1] to write to; `capacity` bytes by
+// F_SETPIPE_SZ of fcntl(2) where the system allows it.
+int plantdb_pipe(int ends[2], int capacity);
+
+// memfd_create(2) with MFD_CLOEXEC.
+int plantdb_memory_file(const char *name);
+
+// The user at the other end of a connected Unix socket (SO_PEERCRED of socket(7)), or -1.
+int64_t plantdb_peer_user(int fd);

@@ -1,0 +1,218 @@
+import Dispatch
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// One connection to an SFTP server: any number of requests on their way at a time.
+///
+/// It has two threads, one that writes and one that reads and hands over the answers. Memory
+/// is bounded by what its callers have on the way. ``close()`` it, or both threads stay.
+public final class SFTPSession: Sendable {
+    /// Called once, on the reading thread; a view is valid within the call. Must not block for
+    /// longer than a file system takes.
+    typealias Handler = @Sendable (Result<ReplyView, SFTPError>) -> Void
+
+    /// What the server said of itself.
+    public struct Server: Sendable, Hashable {
+        public var extensions: Set<SFTPExtension>
+        /// nil where it tells none (`limits@openssh.com`).
+        public var limits: ServerLimits?
+
+        /// What may be asked for in one read. Without limits, what every server must serve
+        /// (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
+        func readBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.readBytes, wanted) }
+        func writeBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.writeBytes, wanted) }
+
+        private static func bytes(_ limit: UInt64?, _ wanted: Int) -> Int {
+            guard let limit, limit > 0 else { return min(wanted, 32 << 10) }
+            return min(wanted, Int(clamping: limit))
+        }
+    }
+
+    public struct Configuration: Sendable {
+        /// How long to wait for the first answer: it includes logging in.
+        public var handshakeLimit = Duration.seconds(150)
+        /// How long the server may be silent while it owes answers.
+        public var silenceLimit = Duration.seconds(300)
+
+        public init() {}
+    }
+
+    public let server: Server
+    private let channel: any SFTPChannel
+    private let silenceLimit: Duration
+    private let state = Mutex(State())
+    private let wakeWriter = DispatchSemaphore(value: 0)
+    private let threads = NIOThreadPool(numberOfThreads: 2)
+
+    private struct State {
+        var table = RequestTable<Handler>()
+        var outgoing = ByteBuffer()
+        var isWriterAwake = false
+        /// Why it is over; nil: it is not.
+        var end: SFTPError?
+    }
+
+    /// Greets the server, and takes over the channel.
+    ///
+    /// - Throws: `unreachable` without an answer in time; `protocolViolation`; and what the
+    ///   channel knows of its end.
+    public static func open(over channel: any SFTPChannel, configuration: Configuration = Configuration())
+        async throws(SFTPError) -> SFTPSession
+    {
+        try await Blocking.run { () throws(SFTPError) in
+            do throws(SFTPError) {
+                let server = try Greeting(channel: channel).exchange(limit: configuration.handshakeLimit)
+                return SFTPSession(channel, server, silenceLimit: configuration.silenceLimit)
+            } catch {
+                defer { channel.release() }
+                throw channel.end() ?? error
+            }
+        }
+    }
+
+    private init(_ channel: any SFTPChannel, _ server: Server, silenceLimit: Duration) {
+        self.channel = channel
+        self.server = server
+        self.silenceLimit = silenceLimit
+        threads.start()
+        threads.submit { _ in self.writeLoop() }
+        threads.submit { _ in self.readLoop() }
+    }
+
+    // MARK: Requests
+
+    /// Asks, and waits for the answer.
+    ///
+    /// - Throws: `status` for any answer of the server but success (the end of a file or
+    ///   directory too); `unsupported` if it lacks the extension; `connectionLost`. Cancelling
+    ///   does not take a request back: it was sent.
+    @discardableResult
+    public func request(_ request: SFTPRequest) async throws(SFTPError) -> SFTPReply {
+        let result = await withCheckedContinuation { continuation in
+            submit(request) { result in
+                continuation.resume(
+                    returning: result.flatMap { view in
+                        Result { () throws(SFTPError) in try view.reply(to: request) }
+                    })
+            }
+        }
+        return try result.get().checked()
+    }
+
+    /// Sends without waiting. `handler` is called exactly once.
+    func submit(_ request: SFTPRequest, _ handler: @escaping Handler) {
+        if let needs = request.needs, !server.extensions.contains(needs) {
+            return handler(.failure(SFTPError(.unsupported, "the server has no \(needs.rawValue)")))
+        }
+        let (end, wakes) = state.withLock { state -> (SFTPError?, Bool) in
+            if let end = state.end { return (end, false) }
+            let id = state.table.add(request, handler)
+            request.write(to: &state.outgoing, id: id)
+            defer { state.isWriterAwake = true }
+            return (nil, !state.isWriterAwake)
+        }
+        if let end { return handler(.failure(end)) }
+        if wakes { wakeWriter.signal() }
+    }
+
+    /// Ends the session and whoever is behind its channel; requests on their way fail as
+    /// cancelled. Idempotent.
+    public func close() async { await shutDown(SFTPError(.cancelled, "the connection was closed")) }
+
+    public var isOpen: Bool { state.withLock { $0.end == nil } }
+
+    // MARK: Threads
+
+    private func writeLoop() {
+        // A server that went away is an error of write(2), not the end of this process.
+        Descriptors.blockBrokenPipe()
+        while true {
+            wakeWriter.wait()
+            while true {
+                let next = state.withLock { state -> ByteBuffer? in
+                    if state.end != nil { return nil }
+                    if state.outgoing.readableBytes == 0 {
+                        state.isWriterAwake = false
+                        return ByteBuffer()
+                    }
+                    defer { state.outgoing = ByteBuffer() }
+                    return state.outgoing
+                }
+                guard let next else { return }
+                if next.readableBytes == 0 { break }
+                do throws(SFTPError) {
+                    try Descriptors.writeAll(next.readableBytesView, to: channel.output)
+                } catch { return end(error) }
+            }
+        }
+    }
+
+    private func readLoop() {
+        var frames = FrameBuffer()
+        do throws(SFTPError) {
+            while true {
+                while let packet = try frames.next() { try dispatch(packet) }
+                try waitForInput()
+                let count = try Descriptors.read(channel.input, into: frames.space())
+                guard count > 0 else { throw SFTPError(.connectionLost, "the server ended the connection") }
+                frames.arrived(count)
+            }
+        } catch { end(error) }
+    }
+
+    /// Silence is an error only while the server owes something.
+    private func waitForInput() throws(SFTPError) {
+        while try !Descriptors.waitForInput(channel.input, until: .now + silenceLimit) {
+            let isOver = state.withLock { state in state.end != nil || !state.table.isEmpty }
+            guard !isOver else {
+                throw SFTPError(
+                    .connectionLost, "the server did not answer for \(silenceLimit)")
+            }
+        }
+    }
+
+    private func dispatch(_ bytes: UnsafeRawBufferPointer) throws(SFTPError) {
+        var packet = PacketReader(bytes)
+        let number: UInt8 = try packet.integer()
+        guard let type = PacketType(rawValue: number) else { throw packet.violation("type \(number)") }
+        let id: UInt32 = try packet.integer()
+        let view = try ReplyView(type, &packet)
+        guard let entry = state.withLock({ $0.table.take(id) }) else {
+            throw packet.violation("an answer to request \(id), which nobody asked")
+        }
+        guard view.answers(entry.request) else {
+            let error = packet.violation("an answer of type \(number) to another request")
+            entry.handler(.failure(error))
+            throw error
+        }
+        entry.handler(.success(view))
+    }
+
+    // MARK: End
+
+    private func end(_ reason: SFTPError) {
+        Task { await shutDown(reason) }
+    }
+
+    private func shutDown(_ reason: SFTPError) async {
+        let isFirst = state.withLock { state in
+            guard state.end == nil else { return false }
+            state.end = reason
+            return true
+        }
+        guard isFirst else { return }
+        wakeWriter.signal()
+        let channel = channel
+        // What ended it may be known better there: a changed host key, a killed process.
+        let known = await Blocking.value { channel.end() }
+        let final = reason.code == .cancelled ? reason : known ?? reason
+        let orphans = state.withLock { state in
+            state.end = final
+            return state.table.takeAll()
+        }
+        for orphan in orphans { orphan.handler(.failure(final)) }
+        // Called once both loops have ended.
+        threads.shutdownGracefully { _ in channel.release() }
+    }
+}

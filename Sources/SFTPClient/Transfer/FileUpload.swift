@@ -1,0 +1,334 @@
+import Glibc
+import NIOCore
+import Synchronization
+
+/// A file to send.
+public struct UploadItem: Sendable {
+    /// The caller's number for it.
+    public var index: Int
+    /// Must not exist yet.
+    public var path: RemotePath
+    /// In bytes; a local file of another size is an error of the file.
+    public var size: UInt64
+    /// Set once the bytes are there: permissions and times.
+    public var attributes: FileAttributes
+    /// Whether the file is on the server's disk before it counts as sent (`fsync@openssh.com`).
+    public var isFlushed: Bool
+
+    public init(index: Int, path: RemotePath, size: UInt64, attributes: FileAttributes, isFlushed: Bool) {
+        self.index = index
+        self.path = path
+        self.size = size
+        self.attributes = attributes
+        self.isFlushed = isFlushed
+    }
+}
+
+/// Where files to send come from. Several sessions may share one: every call may come from any
+/// thread, also several at a time, and holds up that session until it returns.
+public protocol UploadSource: Sendable {
+    /// The next file to send; nil: no more.
+    func next() -> UploadItem?
+    /// A local descriptor to read from at any offset; nil: it failed, and is recorded.
+    func open(_ item: UploadItem) -> CInt?
+    func sent(bytes: Int)
+    /// The server has taken every byte, and says that the file has its size. Takes over the
+    /// descriptor.
+    func complete(_ item: UploadItem, descriptor: CInt)
+    /// Takes over the descriptor; nil: the file was not opened yet.
+    func fail(_ item: UploadItem, descriptor: CInt?, _ error: SFTPError)
+}
+
+extension SFTPSession {
+    /// Sends files until `source` has no more: many at a time, each with many requests on the
+    /// way. A file that cannot be sent is told to `source`, and the others go on; what of it
+    /// has arrived stays on the server.
+    ///
+    /// Memory: 8 MiB on the way, and as much in ssh's own buffers.
+    /// - Throws: what ended the connection; `cancelled`. Every file that was taken from `source`
+    ///   has been told to it by then.
+    public func upload(from source: some UploadSource) async throws(SFTPError) {
+        let transfer = FileUpload(self, source)
+        let result = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                transfer.start { continuation.resume(returning: $0) }
+            }
+        } onCancel: {
+            transfer.stop(SFTPError(.cancelled, "the transfer was cancelled"))
+        }
+        try result.get()
+    }
+}
+
+/// Keeps a session busy with writes.
+private final class FileUpload<Source: UploadSource>: Sendable {
+    /// Bytes on the way, and files open, of one session.
+    private static var windowBytes: Int { 8 << 20 }
+    private static var fileLimit: Int { 64 }
+
+    private struct OpenFile {
+        var item: UploadItem
+        var handle: RemoteHandle?
+        var descriptor: CInt?
+        var nextOffset: UInt64 = 0
+        var isClosing = false
+        /// As the server tells it in the end.
+        var size: UInt64?
+        var failure: SFTPError?
+    }
+
+    private struct State {
+        var files: [Int: OpenFile] = [:]
+        /// Files of which something is still to be sent.
+        var ready: [Int] = []
+        /// Files that failed and are to be closed.
+        var doomed: Set<Int> = []
+        var nextSlot = 0
+        var bytesOnTheWay = 0
+        var isExhausted = false
+        var stop: SFTPError?
+        var onEnd: (@Sendable (Result<Void, SFTPError>) -> Void)?
+
+        /// Nothing more is sent of the file.
+        mutating func fail(_ slot: Int, _ error: SFTPError) {
+            guard files[slot] != nil else { return }
+            if files[slot]?.failure == nil { files[slot]?.failure = error }
+            if files[slot]?.isClosing == false { doomed.insert(slot) }
+            ready.removeAll { $0 == slot }
+        }
+    }
+
+    private enum Action {
+        case open(slot: Int, UploadItem)
+        case write(slot: Int, RemoteHandle, descriptor: CInt, offset: UInt64, length: Int)
+        case close(slot: Int, RemoteHandle)
+        case end(@Sendable (Result<Void, SFTPError>) -> Void, Result<Void, SFTPError>)
+    }
+
+    private let session: SFTPSession
+    private let source: Source
+    private let chunk: Int
+    private let state = Mutex(State())
+
+    init(_ session: SFTPSession, _ source: Source) {
+        self.session = session
+        self.source = source
+        chunk = session.server.writeBytes(upTo: 128 << 10)
+    }
+
+    func start(_ onEnd: @escaping @Sendable (Result<Void, SFTPError>) -> Void) {
+        state.withLock { $0.onEnd = onEnd }
+        proceed()
+    }
+
+    /// No further file is begun; those that are open are closed.
+    func stop(_ error: SFTPError) {
+        state.withLock { state in
+            if state.stop == nil { state.stop = error }
+            for slot in Array(state.files.keys) { state.fail(slot, error) }
+        }
+        proceed()
+    }
+
+    /// Does whatever can be done now. Requests are sent outside the lock, since a session that
+    /// has ended answers at once.
+    private func proceed() {
+        while let action = state.withLock({ nextAction(&$0) }) { perform(action) }
+    }
+
+    private func nextAction(_ state: inout State) -> Action? {
+        for slot in state.doomed {
+            guard let handle = state.files[slot]?.handle else { continue }
+            state.doomed.remove(slot)
+            state.files[slot]?.isClosing = true
+            return .close(slot: slot, handle)
+        }
+        if state.bytesOnTheWay < Self.windowBytes {
+            if let slot = state.ready.first, let action = nextWrite(of: slot, &state) { return action }
+            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit {
+                if let item = source.next() {
+                    let slot = state.nextSlot
+                    state.nextSlot += 1
+                    state.files[slot] = OpenFile(item: item)
+                    return .open(slot: slot, item)
+                }
+                state.isExhausted = true
+            }
+        }
+        if state.files.isEmpty, state.isExhausted || state.stop != nil, let onEnd = state.onEnd {
+            state.onEnd = nil
+            return .end(onEnd, state.stop.map { .failure($0) } ?? .success(()))
+        }
+        return nil
+    }
+
+    private func nextWrite(of slot: Int, _ state: inout State) -> Action? {
+        guard let file = state.files[slot], let handle = file.handle, let descriptor = file.descriptor else {
+            return nil
+        }
+        let length = Int(min(UInt64(chunk), file.item.size - file.nextOffset))
+        let offset = file.nextOffset
+        state.files[slot]?.nextOffset += UInt64(length)
+        state.bytesOnTheWay += length
+        if offset + UInt64(length) >= file.item.size { state.ready.removeFirst() }
+        return .write(slot: slot, handle, descriptor: descriptor, offset: offset, length: length)
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .open(let slot, let item):
+            let request = SFTPRequest.open(
+                item.path, [.write, .create, .exclusive],
+                FileAttributes(permissions: item.attributes.permissions.map { $0 & 0o7777 }))
+            session.submit(request) { self.opened(slot, item, request, $0) }
+        case .write(let slot, let handle, let descriptor, let offset, let length):
+            write(slot, handle, descriptor, offset, length)
+        case .close(let slot, let handle): close(slot, handle)
+        case .end(let onEnd, let result): onEnd(result)
+        }
+    }
+
+    private func write(
+        _ slot: Int, _ handle: RemoteHandle, _ descriptor: CInt, _ offset: UInt64, _ length: Int
+    ) {
+        var buffer = ByteBufferAllocator().buffer(capacity: length)
+        var failure: SFTPError?
+        do throws(SFTPError) {
+            let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { space in
+                let part = UnsafeMutableRawBufferPointer(rebasing: space[..<length])
+                do throws(SFTPError) { return try Descriptors.read(descriptor, into: part, at: offset) } catch
+                {
+                    failure = error
+                    return 0
+                }
+            }
+            if let failure { throw failure }
+            guard count == length else {
+                throw SFTPError(.local, "the file is shorter than it was listed", systemError: ESTALE)
+            }
+        } catch {
+            state.withLock { state in
+                state.bytesOnTheWay -= length
+                state.fail(slot, error)
+            }
+            return
+        }
+        session.submit(.write(handle, offset: offset, buffer)) { self.written(slot, length, $0) }
+        let isLast = state.withLock { state -> Bool in
+            guard let file = state.files[slot], !file.isClosing, file.failure == nil,
+                offset + UInt64(length) >= file.item.size
+            else { return false }
+            state.files[slot]?.isClosing = true
+            return true
+        }
+        // The server does in order what concerns one file: nothing need be waited for.
+        if isLast { finish(slot, handle) }
+    }
+
+    // MARK: Answers
+
+    private func opened(
+        _ slot: Int, _ item: UploadItem, _ request: SFTPRequest, _ result: Result<ReplyView, SFTPError>
+    ) {
+        let handle: RemoteHandle
+        do throws(SFTPError) {
+            guard case .handle(let found) = try result.get().reply(to: request).checked() else {
+                throw SFTPError(.protocolViolation, "no handle for an open file")
+            }
+            handle = found
+        } catch {
+            state.withLock { state in
+                state.files[slot] = nil
+                state.doomed.remove(slot)
+            }
+            source.fail(item, descriptor: nil, error)
+            if error.endsConnection { stop(error) }
+            return proceed()
+        }
+        let descriptor = source.open(item)
+        let isEmpty = state.withLock { state -> Bool in
+            state.files[slot]?.handle = handle
+            state.files[slot]?.descriptor = descriptor
+            // The source knows why.
+            if descriptor == nil { state.fail(slot, SFTPError(.local, "")) }
+            guard state.files[slot]?.failure == nil else { return false }
+            if item.size > 0 {
+                state.ready.append(slot)
+            } else {
+                state.files[slot]?.isClosing = true
+            }
+            return item.size == 0
+        }
+        if isEmpty { finish(slot, handle) }
+        proceed()
+    }
+
+    private func written(_ slot: Int, _ length: Int, _ result: Result<ReplyView, SFTPError>) {
+        let failure = Self.failure(result)
+        state.withLock { state in
+            state.bytesOnTheWay -= length
+            if let failure { state.fail(slot, failure) }
+        }
+        if let failure, failure.endsConnection { stop(failure) }
+        if failure == nil { source.sent(bytes: length) }
+        proceed()
+    }
+
+    /// Sets attributes, flushes if asked to, asks for the size, and closes.
+    private func finish(_ slot: Int, _ handle: RemoteHandle) {
+        guard let item = state.withLock({ $0.files[slot]?.item }) else { return }
+        var steps = [SFTPRequest.fsetstat(handle, item.attributes)]
+        if item.isFlushed { steps.append(.fsync(handle)) }
+        for step in steps {
+            session.submit(step) { result in
+                if let failure = Self.failure(result) { self.state.withLock { $0.fail(slot, failure) } }
+            }
+        }
+        session.submit(.fstat(handle)) { result in
+            self.state.withLock { state in
+                switch result {
+                case .success(.attributes(let attributes)): state.files[slot]?.size = attributes.size
+                case .failure(let error): state.fail(slot, error)
+                // A server that cannot tell leaves the size unknown.
+                default: break
+                }
+            }
+        }
+        close(slot, handle)
+    }
+
+    private func close(_ slot: Int, _ handle: RemoteHandle) {
+        session.submit(.close(handle)) { result in self.closed(slot, result) }
+    }
+
+    private func closed(_ slot: Int, _ result: Result<ReplyView, SFTPError>) {
+        let file = state.withLock { state in
+            state.doomed.remove(slot)
+            return state.files.removeValue(forKey: slot)
+        }
+        guard let file else { return }
+        var failure = file.failure ?? Self.failure(result)
+        if failure == nil, let size = file.size, size != file.item.size {
+            failure = SFTPError(.status(.failure), "\(size) of \(file.item.size) bytes arrived")
+        }
+        if let descriptor = file.descriptor {
+            if let failure {
+                source.fail(file.item, descriptor: descriptor, failure)
+            } else {
+                source.complete(file.item, descriptor: descriptor)
+            }
+        }
+        if let failure, failure.endsConnection { stop(failure) }
+        proceed()
+    }
+
+    private static func failure(_ result: Result<ReplyView, SFTPError>) -> SFTPError? {
+        switch result {
+        case .failure(let error): error
+        case .success(.status(.ok, _)): nil
+        case .success(.status(let status, let message)):
+            SFTPError(.status(status), String(decoding: message.prefix(200), as: UTF8.self))
+        case .success: SFTPError(.protocolViolation, "no status for a request that has no other answer")
+        }
+    }
+}
