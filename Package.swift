@@ -48,8 +48,19 @@ let package = Package(
             ]
         ),
         .target(name: "SyncEngine", dependencies: ["PlantDBCore"]),
+        .target(
+            name: "PlantDBSFTP",
+            dependencies: [
+                "PlantDBCore", "SFTPClient",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]
+        ),
         .target(name: "DatabaseCheck", dependencies: ["PlantDBCore"]),
-        .target(name: "PlantDBSync", dependencies: ["PlantDBCore", "FSDB", "SyncEngine"]),
+        .target(
+            name: "PlantDBSync",
+            dependencies: ["PlantDBCore", "FSDB", "SyncEngine", "SFTPClient", "PlantDBSFTP"]
+        ),
         .systemLibrary(
             name: "CLibArchive",
             pkgConfig: "libarchive",
@@ -70,7 +81,7 @@ let package = Package(
         .executableTarget(
             name: "plantdb",
             dependencies: [
-                "PlantDBSync", "DatabaseCheck", "TestDatabases",
+                "PlantDBSync", "DatabaseCheck", "SFTPClient", "TestDatabases",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

@@ -1,5 +1,7 @@
 import FSDB
 import PlantDBCore
+import PlantDBSFTP
+import SFTPClient
 
 /// Which side of a synchronisation a location is opened for.
 public enum DatabaseRole: Sendable {
@@ -10,25 +12,54 @@ public enum DatabaseRole: Sendable {
     case target
 }
 
-/// An endpoint for a location as a user writes it: a path, or a URL.
+/// How locations on other machines are reached.
+public struct RemoteAccess: Sendable {
+    /// `-o` of ssh(1): options of ssh_config(5), as `Key=value`.
+    public var sshOptions: [String] = []
+    /// A private key.
+    public var identity: String?
+    /// Take the key of a host that is not known yet; a changed one is refused all the same.
+    public var acceptsNewHostKey = false
+    /// Whether ssh may ask at the terminal.
+    public var isInteractive = false
+    /// Answers the prompt for a password.
+    public var askpass: AskpassServer?
+
+    public init() {}
+}
+
+/// An endpoint for a location as a user writes it: a path, or `ssh://[user@]host[:port]/path`.
 ///
 /// - Throws: ``PlantDBCore/DatabaseError/Code/notADatabase`` and
 ///   ``PlantDBCore/DatabaseError/Code/notFound`` as `FSDBEndpoint.open`;
+///   ``PlantDBCore/DatabaseError/Code/unreachable`` and
+///   ``PlantDBCore/DatabaseError/Code/authentication`` for other machines;
 ///   ``PlantDBCore/DatabaseError/Code/unsupported`` for a kind of location that this release
-///   does not have; ``PlantDBCore/DatabaseError/Code/invalidArgument`` for an empty one.
-public func openDatabase(_ location: String, as role: DatabaseRole) async throws(DatabaseError)
-    -> any DatabaseEndpoint & LockInspecting
+///   does not have; ``PlantDBCore/DatabaseError/Code/invalidArgument`` for one that is none.
+public func openDatabase(_ location: String, as role: DatabaseRole, access: RemoteAccess = RemoteAccess())
+    async throws(DatabaseError) -> any DatabaseEndpoint & LockInspecting
 {
     guard !location.isEmpty else {
         throw DatabaseError(.invalidArgument, "a location is empty; give the path of a database")
     }
-    if let scheme = scheme(of: location) {
+    guard let scheme = scheme(of: location) else {
+        return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
+    }
+    guard scheme.lowercased() == "ssh" else {
         // The location may hold a password, so only its scheme is repeated.
         throw DatabaseError(
             .unsupported,
-            "\(scheme):// locations cannot be opened by this release, which knows local paths only")
+            "\(scheme):// locations cannot be opened by this release, which knows local paths and ssh://")
     }
-    return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
+    let parsed = try SSHLocation(location.dropFirst(scheme.count + 3))
+    var destination = parsed.destination
+    destination.options = access.sshOptions
+    destination.identity = access.identity
+    destination.acceptsNewHostKey = access.acceptsNewHostKey
+    destination.isInteractive = access.isInteractive
+    return try await SFTPEndpoint.open(
+        SFTPEndpoint.Access(destination, askpass: access.askpass), path: parsed.path,
+        role == .source ? .existing : .creating)
 }
 
 /// RFC 3986, section 3.1; nil for a path.

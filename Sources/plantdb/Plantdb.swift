@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import PlantDBCore
+import SFTPClient
 import Synchronization
 
 /// The command: parses, runs, and ends with the status that `ExitStatus` lists.
@@ -40,6 +41,9 @@ struct Plantdb: AsyncParsableCommand {
     static func main() async {
         // A reader of stdout that went away is an error of write(2), not the end of us.
         signal(SIGPIPE, SIG_IGN)
+        if AskpassHelper.isWanted {
+            Glibc.exit(AskpassHelper.run(prompt: CommandLine.arguments.dropFirst().joined(separator: " ")))
+        }
         let status = await status(of: Array(CommandLine.arguments.dropFirst()))
         Glibc.exit(status.code)
     }

@@ -13,7 +13,7 @@ extension UpstreamTests {
             shop = Workshop(folder: temporary.path)
         }
 
-        @Test(arguments: UpstreamLibrary.allCases)
+        @Test(arguments: UpstreamLibrary.tested)
         func areReadAndSynced(library: UpstreamLibrary) async throws {
             let made = shop("made")
             let target = shop("target")
@@ -24,7 +24,8 @@ extension UpstreamTests {
 
             // Neither side holds more than it should, and every byte is the same.
             #expect(try treeSnapshot(made).differences(from: before).isEmpty)
-            let own = ["users.json", "groups.json", ".locks"]
+            // The marker has content here, and only its being there counts.
+            let own = ["romidb", "users.json", "groups.json", ".locks"]
             func synced(_ snapshot: TreeSnapshot) -> TreeSnapshot {
                 TreeSnapshot(
                     items: snapshot.items.filter { path, _ in
@@ -45,7 +46,7 @@ extension UpstreamTests {
             let theirs = try await shop.upstreamListing(of: made, with: library)
             let difference = ours.withoutDerivedMetadata.differences(from: theirs.withoutDerivedMetadata)
             #expect(difference.isEmpty, "\(difference)")
-            for reader in UpstreamLibrary.allCases {
+            for reader in UpstreamLibrary.tested {
                 let copy = try await shop.upstreamListing(of: target, with: reader)
                 let difference = copy.withoutDerivedMetadata.differences(from: theirs.withoutDerivedMetadata)
                 #expect(difference.isEmpty, "\(reader.rawValue): \(difference)")
@@ -53,7 +54,7 @@ extension UpstreamTests {
         }
 
         /// We and upstream write the same bytes for the same change.
-        @Test(arguments: UpstreamLibrary.allCases)
+        @Test(arguments: UpstreamLibrary.tested)
         func aSecondSyncMovesNothing(library: UpstreamLibrary) async throws {
             try SampleDatabase().write(to: shop("made"))
             _ = try await shop.run(.create, [shop("made")], with: library)

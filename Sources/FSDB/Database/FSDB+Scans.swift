@@ -120,7 +120,7 @@ extension FSDB {
 
     private func isScan(_ scan: ScanID) throws(DatabaseError) -> Bool {
         guard let directory = try root.directoryIfPresent(scan.rawValue),
-            try DatabaseListing.whyNotAScan(directory) == nil
+            try DatabaseListing.facts(of: directory).whyNotAScan == nil
         else { return false }
         // A container is none, and a directory in something else than a container neither.
         if let container = scan.container { return try isTimelapse(container) }

@@ -268,6 +268,10 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             let lock = try await BlockingThreads.waitForLock(
                 on: "the database \(location)", scan: nil, wait: wait
             ) { () throws(DatabaseError) in try DatabaseLockFile.attempt(in: root, mode: mode) }
+            await BlockingThreads.runToTheEnd {
+                ScanLockFile.reclaim(in: root)
+                if mode == .exclusive { StagingArea.reclaim(root: root) }
+            }
             return LocalLock { lock.release() }
         case .scan(let scan):
             let lock = try await acquireScanLock(scan, mode: mode, wait: wait)

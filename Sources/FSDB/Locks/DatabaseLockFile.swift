@@ -81,6 +81,9 @@ final class DatabaseLockFile: Sendable {
             do throws(SystemError) {
                 _ = try Flock.tryLock(descriptor, mode)
                 try Descriptor.writeAll(descriptor, content)
+                // A power cut may leave the name without the content, and an empty lock is one of
+                // upstream's, which is never taken over.
+                guard fsync(descriptor) == 0 || errno == EINVAL else { throw SystemError() }
                 if isUnnamed, plantdb_link_descriptor(descriptor, root.descriptor, name) != 0 {
                     if errno == EEXIST {
                         close(descriptor)

@@ -9,7 +9,8 @@ extension BlockingThreads {
         _ attempt: @escaping @Sendable () throws(DatabaseError) -> LockAttempt<Lock>
     ) async throws(DatabaseError) -> Lock {
         let clock = ContinuousClock()
-        let deadline = clock.now + wait
+        // Who takes or gives up a shared lock holds it alone for a moment: that is no refusal yet.
+        let deadline = clock.now + max(wait, .milliseconds(100))
         while true {
             switch try await run(while: "locking \(what)", attempt) {
             case .acquired(let lock): return lock

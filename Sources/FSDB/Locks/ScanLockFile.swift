@@ -61,7 +61,11 @@ final class ScanLockFile: Sendable {
             }
             guard try Flock.isNamed(descriptor, lockName, in: locks.descriptor) else { return .raced }
         } catch { throw locks.failure(error, "lock", lockName) }
-        try writeInfo(of: scan, in: locks, mode: mode)
+        do throws(DatabaseError) { try writeInfo(of: scan, in: locks, mode: mode) } catch {
+            // On a full disk, say: not to be left behind by a run that goes no further.
+            removeFilesIfAlone(of: scan.name, descriptor: descriptor, in: locks)
+            throw error
+        }
         keepsDescriptor = true
         isComplete = true
         return .acquired(
@@ -129,19 +133,54 @@ final class ScanLockFile: Sendable {
         }
     }
 
+    /// Removes the files of our own processes that died. (Upstream clears its own away when it
+    /// opens a database.) Best effort: a file that nobody holds locks nothing.
+    static func reclaim(in root: Directory) {
+        do throws(DatabaseError) {
+            guard let locks = try root.directoryIfPresent(directoryName) else { return }
+            for entry in try locks.entries() {
+                guard let file = entry.text, file.hasSuffix(".lock") else { continue }
+                let name = String(file.dropLast(5))
+                // Without a companion it was cut off between the two; upstream's say no program.
+                if let info = info(of: name, in: locks) {
+                    guard info["program"]?.string == LockOwner.programName,
+                        info["host"]?.string == LockOwner.hostName
+                    else { continue }
+                }
+                do throws(SystemError) {
+                    let descriptor = try locks.openRaw(file, flags: O_RDWR | O_NONBLOCK)
+                    defer { close(descriptor) }
+                    guard try FileStatus.of(descriptor).kind == .file else { continue }
+                    removeFilesIfAlone(of: name, descriptor: descriptor, in: locks)
+                } catch {
+                    continue
+                }
+            }
+        } catch {
+            // As above.
+        }
+    }
+
     /// Unlocks, and removes the files unless others share them. Called once.
     func release() {
         if let scanDirectory { close(scanDirectory) }
         guard let locks, let descriptor else { return }
         defer { close(descriptor) }
+        Self.removeFilesIfAlone(of: name, descriptor: descriptor, in: locks)
+    }
+
+    /// Removes both files unless somebody else holds the lock. Best effort: a file that nobody
+    /// holds locks nothing.
+    private static func removeFilesIfAlone(of name: String, descriptor: CInt, in locks: Directory) {
         do throws(SystemError) {
             guard try Flock.tryLock(descriptor, .exclusive),
                 try Flock.isNamed(descriptor, name + ".lock", in: locks.descriptor)
             else { return }
-            unlinkat(locks.descriptor, name + ".info", 0)
+            // First, since nobody looks at it again once its lock file is gone.
+            guard unlinkat(locks.descriptor, name + ".info", 0) == 0 || errno == ENOENT else { return }
             unlinkat(locks.descriptor, name + ".lock", 0)
         } catch {
-            // A file that nobody holds locks nothing.
+            // As above.
         }
     }
 }

@@ -85,10 +85,15 @@ final class KernelCopy: Sendable {
                 meter.add(Int64(count))
             }
         }
-        if entry.size >= Self.smallestSparse, ftruncate(staged, off_t(entry.size)) != 0 {
-            throw failure(SystemError(), entry)
+        if offset < entry.size {
+            // Its last part is a hole. Setting the size puts it on disk at once, while the bytes are
+            // still in memory: after a power cut they would be zeros in a file of the right size
+            // and time, which no later run would find.
+            guard fdatasync(staged) == 0, ftruncate(staged, off_t(entry.size)) == 0 else {
+                throw failure(SystemError(), entry)
+            }
+            meter.add(entry.size - offset)
         }
-        if offset < entry.size { meter.add(entry.size - offset) }
     }
 
     private func position(_ descriptor: CInt, _ offset: Int64, _ entry: FileEntry) throws(DatabaseError) {

@@ -52,8 +52,26 @@ final class StagingArea: Sendable {
             }
             return (name, directory)
         } catch {
-            guard error.code == .notFound else { throw error }
+            guard error.code == .notFound else {
+                // Full, say: nothing is to be left of it.
+                reclaim(root: root)
+                throw error
+            }
             return nil
+        }
+    }
+
+    /// Removes what runs that died have left, though this run may stage nothing. Call with the
+    /// database locked. Best effort: what stays is reclaimed by a later run.
+    static func reclaim(root: Directory) {
+        do throws(DatabaseError) {
+            let staging = directoryName + "/staging"
+            guard try root.directoryIfPresent(directoryName) != nil else { return }
+            if let parent = try root.directoryIfPresent(staging) { try reclaim(in: parent) }
+            try root.removeIfEmpty(staging)
+            try root.removeIfEmpty(directoryName)
+        } catch {
+            // Whoever stages something meets it again, and says so.
         }
     }
 

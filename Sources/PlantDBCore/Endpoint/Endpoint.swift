@@ -15,6 +15,8 @@ public protocol ScanSource: Sendable {
     func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream
     /// The fast path: descriptors to read. nil where the peer has none.
     var fileSource: (any LocalFileSource)? { get }
+    /// The fast path into files of this machine. nil where the peer has none.
+    var fileFetcher: (any FileFetcher)? { get }
 }
 
 /// A database that can be written.
@@ -56,6 +58,8 @@ public protocol ScanTransaction: Sendable {
     func abort() async
     /// The fast path: staged files written through descriptors. nil where there is none.
     var fileReceiver: (any LocalFileReceiver)? { get }
+    /// The fast path from files of this machine. nil where there is none.
+    var fileSender: (any FileSender)? { get }
 }
 
 /// How a transaction publishes.
@@ -104,6 +108,7 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
 
 extension ScanSource {
     public var fileSource: (any LocalFileSource)? { nil }
+    public var fileFetcher: (any FileFetcher)? { nil }
 }
 
 extension DatabaseEndpoint {
@@ -112,4 +117,5 @@ extension DatabaseEndpoint {
 
 extension ScanTransaction {
     public var fileReceiver: (any LocalFileReceiver)? { nil }
+    public var fileSender: (any FileSender)? { nil }
 }

@@ -24,16 +24,20 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var timePrecisionNanoseconds: Int64
     /// How many scans the peer serves at a time with profit.
     public var concurrentScans: Int
+    /// What this peer cannot keep of what is promised elsewhere, a sentence each, said once a run.
+    public var weakerGuarantees: [String]
 
     public init(
         reads: Reads = .files, writes: Writes = .files, provesDigests: Bool = true,
-        timePrecisionNanoseconds: Int64 = 1, concurrentScans: Int = 1
+        timePrecisionNanoseconds: Int64 = 1, concurrentScans: Int = 1,
+        weakerGuarantees: [String] = []
     ) {
         self.reads = reads
         self.writes = writes
         self.provesDigests = provesDigests
         self.timePrecisionNanoseconds = timePrecisionNanoseconds
         self.concurrentScans = concurrentScans
+        self.weakerGuarantees = weakerGuarantees
     }
 }
 

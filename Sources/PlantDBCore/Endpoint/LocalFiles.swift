@@ -34,6 +34,25 @@ public protocol LocalFileReceiver: Sendable {
     /// Sets mode and time, checks the size, and closes the descriptor. Blocks.
     /// - Throws: ``DatabaseError/Code/verificationFailed`` if the size is not the entry's.
     func finish(_ entry: FileEntry, descriptor: CInt, digest: Digest?) throws(DatabaseError)
+    /// The staged file of that entry, gone: it could not be finished. The caller has closed it. Blocks.
+    func discard(_ entry: FileEntry) throws(DatabaseError)
+    /// A staged directory. Blocks.
+    func makeDirectory(_ entry: FileEntry) throws(DatabaseError)
+}
+
+/// The fast path of a source that is not on this machine: it writes into staged files here
+/// itself, and no byte crosses an async stream.
+public protocol FileFetcher: Sendable {
+    /// Goes on after a file that cannot be read, so that all of them can be named.
+    func fetch(_ selection: EntrySelection, into receiver: any LocalFileReceiver, meter: ByteMeter)
+        async throws(DatabaseError) -> LocalCopyOutcome
+}
+
+/// The fast path of a target that is not on this machine: it reads files here itself.
+public protocol FileSender: Sendable {
+    /// Goes on after a file that cannot be read, so that all of them can be named.
+    func send(_ selection: EntrySelection, from files: any LocalScanFiles, meter: ByteMeter)
+        async throws(DatabaseError) -> LocalCopyOutcome
 }
 
 /// What became of a kernel copy.

@@ -20,8 +20,8 @@ public final class SFTPSession: Sendable {
 
         /// What may be asked for in one read. Without limits, what every server must serve
         /// (draft-ietf-secsh-filexfer-02, section 3: packets of 34,000 bytes).
-        func readBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.readBytes, wanted) }
-        func writeBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.writeBytes, wanted) }
+        public func readBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.readBytes, wanted) }
+        public func writeBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.writeBytes, wanted) }
 
         private static func bytes(_ limit: UInt64?, _ wanted: Int) -> Int {
             guard let limit, limit > 0 else { return min(wanted, 32 << 10) }

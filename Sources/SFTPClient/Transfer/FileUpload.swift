@@ -71,6 +71,9 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         var handle: RemoteHandle?
         var descriptor: CInt?
         var nextOffset: UInt64 = 0
+        /// Writes that were decided on and are not sent yet. Several threads send: a file must not
+        /// be closed before its last write, which would go into whatever file got its handle next.
+        var unsentWrites = 0
         var isClosing = false
         /// As the server tells it in the end.
         var size: UInt64?
@@ -138,7 +141,9 @@ private final class FileUpload<Source: UploadSource>: Sendable {
 
     private func nextAction(_ state: inout State) -> Action? {
         for slot in state.doomed {
-            guard let handle = state.files[slot]?.handle else { continue }
+            guard let file = state.files[slot], file.unsentWrites == 0, let handle = file.handle else {
+                continue
+            }
             state.doomed.remove(slot)
             state.files[slot]?.isClosing = true
             return .close(slot: slot, handle)
@@ -169,6 +174,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         let length = Int(min(UInt64(chunk), file.item.size - file.nextOffset))
         let offset = file.nextOffset
         state.files[slot]?.nextOffset += UInt64(length)
+        state.files[slot]?.unsentWrites += 1
         state.bytesOnTheWay += length
         if offset + UInt64(length) >= file.item.size { state.ready.removeFirst() }
         return .write(slot: slot, handle, descriptor: descriptor, offset: offset, length: length)
@@ -209,14 +215,16 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         } catch {
             state.withLock { state in
                 state.bytesOnTheWay -= length
+                state.files[slot]?.unsentWrites -= 1
                 state.fail(slot, error)
             }
             return
         }
         session.submit(.write(handle, offset: offset, buffer)) { self.written(slot, length, $0) }
         let isLast = state.withLock { state -> Bool in
+            state.files[slot]?.unsentWrites -= 1
             guard let file = state.files[slot], !file.isClosing, file.failure == nil,
-                offset + UInt64(length) >= file.item.size
+                file.unsentWrites == 0, file.nextOffset >= file.item.size
             else { return false }
             state.files[slot]?.isClosing = true
             return true

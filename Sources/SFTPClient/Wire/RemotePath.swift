@@ -14,6 +14,12 @@ public struct RemotePath: Sendable, Hashable, ExpressibleByStringLiteral, Custom
         return RemotePath(bytes: bytes + (bytes.isEmpty || bytes.last == slash ? [] : [slash]) + name)
     }
 
+    /// The directory that it is in.
+    public var parent: RemotePath {
+        guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        return slash == 0 ? "/" : RemotePath(bytes: Array(bytes[..<slash]))
+    }
+
     /// For people: what is not UTF-8 is replaced.
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }

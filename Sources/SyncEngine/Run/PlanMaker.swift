@@ -30,6 +30,12 @@ struct PlanMaker: Sendable {
         let (listing, selected) = try await selectedScans()
         let targetListing = try await target.listing()
         var plan = SyncPlan(scans: [], removedScans: [], failures: [], notices: [], targetFileCount: 0)
+        for side in [source, target] {
+            for text in side.capabilities.weakerGuarantees {
+                plan.notices.append(
+                    SyncNotice(kind: .weakerGuarantee, scan: nil, message: "\(side.location): \(text)"))
+            }
+        }
         for skipped in listing.skipped { plan.note(skipped) }
         for summary in listing.scans {
             guard case .stray(let reason) = summary.kind else { continue }

@@ -79,7 +79,9 @@ struct ScanTransfer: Sendable {
         }
     }
 
-    /// The way: in the kernel where both sides are files of this machine, else parts.
+    /// The way: in the kernel where both sides are files of this machine; from or to their
+    /// descriptors where one is; else parts. Whoever wants content read back gets parts, whose
+    /// digests are computed in passing.
     private func stage(
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
     ) async throws(Failure) {
@@ -87,9 +89,7 @@ struct ScanTransfer: Sendable {
         let bytes = selection.reduce(Int64(0)) { $0 + $1.size }
         var failures: [DatabaseError] = []
         do throws(DatabaseError) {
-            if let local = source.fileSource, let receiver = transaction.fileReceiver {
-                let outcome = try await receiver.receive(
-                    selection, from: try await local.openFiles(of: selection.scan), meter: meter)
+            if let outcome = try await copyFiles(selection, in: transaction, meter: meter) {
                 failures = outcome.failures
                 if failures.isEmpty, outcome.filesStaged != files || outcome.bytesStaged != bytes {
                     throw incomplete(files: outcome.filesStaged, of: files)
@@ -103,6 +103,27 @@ struct ScanTransfer: Sendable {
         guard failures.isEmpty else {
             throw Failure(errors: failures.map { $0.locating(scan: selection.scan) })
         }
+    }
+
+    /// nil: neither side has files of this machine.
+    private func copyFiles(
+        _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
+    ) async throws(DatabaseError) -> LocalCopyOutcome? {
+        if let local = source.fileSource {
+            if let receiver = transaction.fileReceiver {
+                return try await receiver.receive(
+                    selection, from: try await local.openFiles(of: selection.scan), meter: meter)
+            }
+            if let sender = transaction.fileSender, options.verification != .full {
+                return try await sender.send(
+                    selection, from: try await local.openFiles(of: selection.scan), meter: meter)
+            }
+        } else if let fetcher = source.fileFetcher, let receiver = transaction.fileReceiver,
+            options.verification != .full
+        {
+            return try await fetcher.fetch(selection, into: receiver, meter: meter)
+        }
+        return nil
     }
 
     /// What arrived is what was sent, by the receiver's own count.

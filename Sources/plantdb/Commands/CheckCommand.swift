@@ -32,11 +32,14 @@ struct CheckCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("q"), .long], help: "Only errors; no notes, no warnings, no totals.")
     var quiet = false
 
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
+
     func run() async throws {
+        let access = try ssh.access()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         let globs = scanGlobs.map { Glob($0.hasSuffix("/") ? String($0.dropLast()) : $0) }
-        let report = try await withDatabase(database) { database in
+        let report = try await withDatabase(database, access) { database in
             let checker = DatabaseChecker(
                 source: database, concurrentScans: database.capabilities.concurrentScans)
             return try await checker.run { scan in

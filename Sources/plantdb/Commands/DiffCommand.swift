@@ -37,6 +37,8 @@ struct DiffCommand: AsyncParsableCommand {
     @OptionGroup(title: "Compare") var comparing: CompareOptions
     @OptionGroup(title: "Select") var selecting: SelectOptions
 
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
+
     @Flag(name: [.customShort("q"), .long], help: "List nothing; the exit code tells.")
     var quiet = false
 
@@ -49,6 +51,7 @@ struct DiffCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let access = try ssh.access()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         var options = SyncOptions()
@@ -58,8 +61,8 @@ struct DiffCommand: AsyncParsableCommand {
         options.allowsEmptySource = true
         options.selection = try selecting.selection(globs: scanGlobs)
 
-        let (plan, locations) = try await withDatabase(a) { first in
-            try await withDatabase(b) { second in
+        let (plan, locations) = try await withDatabase(a, access) { first in
+            try await withDatabase(b, access) { second in
                 let engine = SyncEngine(source: first, target: second, options: options)
                 return (try await engine.plan(), (first.location.description, second.location.description))
             }

@@ -35,10 +35,13 @@ struct LocksListCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
+
     func run() async throws {
+        let access = try ssh.access()
         let console = Console()
         Running.shared.console = console
-        let locks = try await withDatabase(database) { try await $0.heldLocks() }
+        let locks = try await withDatabase(database, access) { try await $0.heldLocks() }
         let lines = json ? locks.map { LockText.json(of: $0).jsonLine } : LockText.lines(locks)
         for line in lines { console.data(line) }
         if locks.isEmpty && !json { console.note("no locks") }
@@ -70,14 +73,17 @@ struct LocksBreakCommand: AsyncParsableCommand {
     @Flag(help: "Also locks that live.")
     var force = false
 
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
+
     mutating func validate() throws {
         if force && path.isEmpty { throw ValidationError("--force needs the locks to be named") }
     }
 
     func run() async throws {
+        let access = try ssh.access()
         let console = Console()
         Running.shared.console = console
-        try await withDatabase(database) { database in
+        try await withDatabase(database, access) { database in
             let held = try await database.heldLocks()
             var chosen = held.filter { $0.state != .live }
             if !path.isEmpty {

@@ -29,10 +29,13 @@ struct ScansCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
+
     func run() async throws {
+        let access = try ssh.access()
         let console = Console()
         Running.shared.console = console
-        try await withDatabase(database) { try await list($0, console) }
+        try await withDatabase(database, access) { try await list($0, console) }
     }
 
     private func list(_ database: any DatabaseEndpoint, _ console: Console) async throws {

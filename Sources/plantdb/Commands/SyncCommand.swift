@@ -54,6 +54,7 @@ struct SyncCommand: AsyncParsableCommand {
     @OptionGroup(title: "Safety") var safety: SafetyOptions
     @OptionGroup(title: "Transfer") var transferring: TransferOptions
     @OptionGroup(title: "Locks") var locking: LockOptions
+    @OptionGroup(title: "SSH") var ssh: SSHOptions
     @OptionGroup(title: "Output") var output: OutputOptions
 
     mutating func validate() throws {
@@ -76,6 +77,7 @@ struct SyncCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let access = try ssh.access()
         let console = try output.console()
         Running.shared.console = console
         var report: ReportFile?
@@ -86,8 +88,8 @@ struct SyncCommand: AsyncParsableCommand {
         console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
 
         do {
-            try await withDatabase(source) { sourceDatabase in
-                try await withDatabase(target, as: .target) { targetDatabase in
+            try await withDatabase(source, access) { sourceDatabase in
+                try await withDatabase(target, as: .target, access) { targetDatabase in
                     let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,

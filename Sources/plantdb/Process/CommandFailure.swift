@@ -13,11 +13,11 @@ struct CommandFailure: Error {
 }
 
 /// `openDatabase`, with what it throws marked as a failure to open.
-func openForCommand(_ location: String, as role: DatabaseRole) async throws(CommandFailure)
-    -> any DatabaseEndpoint & LockInspecting
+func openForCommand(_ location: String, as role: DatabaseRole, _ access: RemoteAccess)
+    async throws(CommandFailure) -> any DatabaseEndpoint & LockInspecting
 {
     do throws(DatabaseError) {
-        return try await openDatabase(location, as: role)
+        return try await openDatabase(location, as: role, access: access)
     } catch {
         throw CommandFailure(error, opening: true)
     }
@@ -25,10 +25,10 @@ func openForCommand(_ location: String, as role: DatabaseRole) async throws(Comm
 
 /// Runs `body` with a database that is closed on every way out.
 func withDatabase<Result>(
-    _ location: String, as role: DatabaseRole = .source,
+    _ location: String, as role: DatabaseRole = .source, _ access: RemoteAccess,
     _ body: (any DatabaseEndpoint & LockInspecting) async throws -> Result
 ) async throws -> Result {
-    let database = try await openForCommand(location, as: role)
+    let database = try await openForCommand(location, as: role, access)
     do {
         let result = try await body(database)
         await database.close()

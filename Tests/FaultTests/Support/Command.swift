@@ -180,27 +180,36 @@ enum Command {
         try await start(arguments, environment: environment).ending()
     }
 
-    /// Runs it under strace(1), which follows all threads.
+    /// Runs it under strace(1), which follows all threads. (Not with --seccomp-bpf: strace 6.1
+    /// drops injected signals then, without a word.)
     static func traced(_ options: [String], _ arguments: [String]) async throws -> Ending {
-        try await Child(["strace", "-f", "--seccomp-bpf", "-qq"] + options + ["--", path] + arguments)
-            .ending()
+        try await startTraced(options, arguments).ending()
     }
 
-    /// How often one thread of a run makes a system call, the busiest thread counted: strace
-    /// counts `when=` by thread.
-    static func count(_ call: String, _ arguments: [String]) async throws -> Int {
+    /// As ``traced(_:_:)``; the child's process is the command's own, strace is its grandchild.
+    static func startTraced(
+        _ options: [String], _ arguments: [String], standardOutput: CInt? = nil
+    ) throws -> Child {
+        try Child(
+            ["strace", "-D", "-f", "-qq"] + options + ["--", path] + arguments, standardOutput: standardOutput)
+    }
+
+    /// How often one thread of a run makes each of some system calls, the busiest thread counted:
+    /// strace counts `when=` by thread.
+    static func count(_ calls: [String], _ arguments: [String]) async throws -> [String: Int] {
         let folder = try TemporaryDirectory()
         let file = folder.appending("trace")
-        let ending = try await traced(["-e", "trace=\(call)", "-o", file], arguments)
+        let ending = try await traced(
+            ["-e", "trace=" + calls.joined(separator: ","), "-o", file], arguments)
         guard ending.code == 0 else { throw SpawnFailure(message: "the counting run: \(ending)") }
-        var counts: [Substring: Int] = [:]
+        var counts: [String: [Substring: Int]] = [:]
         for line in String(decoding: try bytesOnDisk(file), as: UTF8.self).split(separator: "\n") {
             let words = line.split(separator: " ", maxSplits: 1)
-            if words.count == 2, words[1].drop(while: { $0 == " " }).hasPrefix(call + "(") {
-                counts[words[0], default: 0] += 1
-            }
+            guard words.count == 2 else { continue }
+            let call = words[1].drop { $0 == " " }.prefix { $0 != "(" }
+            counts[String(call), default: [:]][words[0], default: 0] += 1
         }
-        return counts.values.max() ?? 0
+        return counts.compactMapValues { $0.values.max() }
     }
 }
 

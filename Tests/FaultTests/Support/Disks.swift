@@ -48,6 +48,16 @@ final class MemoryDisk: MountedDisk {
     }
 
     func resize(kilobytes: Int) throws { try shell("mount", "-o", "remount,size=\(kilobytes)k", path) }
+    func resize(inodes: Int) throws { try shell("mount", "-o", "remount,nr_inodes=\(inodes)", path) }
+
+    /// What is in use now.
+    func usage() throws -> (kilobytes: Int, inodes: Int) {
+        var info = statvfs()
+        guard statvfs(path, &info) == 0 else { throw SpawnFailure(message: "statvfs \(path)") }
+        return (
+            Int(info.f_blocks - info.f_bfree) * Int(info.f_frsize) / 1024, Int(info.f_files - info.f_ffree)
+        )
+    }
 }
 
 /// A file system in a file, with a power switch (ext4).

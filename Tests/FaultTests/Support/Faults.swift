@@ -45,3 +45,36 @@ enum Machine {
 
 /// Waits without holding a thread of the pool.
 func pause(milliseconds: Int) async throws { try await Task.sleep(for: .milliseconds(milliseconds)) }
+
+/// Fails with the first of `problems`, cut to what can be read; `context` says how to come
+/// there again.
+func expectNone(
+    _ problems: [String], _ context: String, sourceLocation: SourceLocation = #_sourceLocation
+) {
+    guard !problems.isEmpty else { return }
+    let shown = problems.prefix(6).map { "\n  " + String($0.prefix(400)) }.joined()
+    Issue.record("\(context): \(problems.count) problems\(shown)", sourceLocation: sourceLocation)
+}
+
+/// Works through `items` in two lanes, each with a place of its own.
+///
+/// - Returns: what `body` returned, in no order.
+func inTwoLanes<Item: Sendable, Place: Sendable, Result: Sendable>(
+    _ items: [Item], _ makePlace: @escaping @Sendable () throws -> Place,
+    _ body: @escaping @Sendable (Place, Item) async throws -> Result
+) async throws -> [Result] {
+    let lanes = 2
+    return try await withThrowingTaskGroup(of: [Result].self) { group in
+        for lane in 0..<min(lanes, items.count) {
+            group.addTask {
+                let place = try makePlace()
+                var results: [Result] = []
+                for index in stride(from: lane, to: items.count, by: lanes) {
+                    results.append(try await body(place, items[index]))
+                }
+                return results
+            }
+        }
+        return try await group.reduce(into: []) { $0 += $1 }
+    }
+}

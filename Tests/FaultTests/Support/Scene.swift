@@ -19,16 +19,21 @@ struct Scene {
 
     static let newer = ModificationTime(nanoseconds: SampleTree.time.nanoseconds + 1_000_000_000_001)
 
-    /// - Parameter hasLockFolders: whether both sides have the `.locks` of upstream 0.15.
-    init(hasLockFolders: Bool = true, target: String? = nil, largeFile: Int = 3 << 19) throws {
+    /// - Parameters:
+    ///   - hasLockFolders: whether both sides have the `.locks` of upstream 0.15.
+    ///   - tinyFiles: files of one byte in a new scan of their own, which take up far more of a
+    ///     disk than their sizes say.
+    init(hasLockFolders: Bool = true, target: String? = nil, largeFile: Int = 3 << 19, tinyFiles: Int = 0) throws {
         folder = try TemporaryDirectory()
         source = folder.appending("source")
         self.target = target ?? folder.appending("target")
         sentinel = folder.appending("sentinel")
         template = folder.appending("template")
-        (old, new) = try Self.databases(largeFile: largeFile)
+        (old, new) = try Self.databases(largeFile: largeFile, tinyFiles: tinyFiles)
         try new.write(to: source)
         try old.write(to: template)
+        // Sizes that could be on disk before the bytes are.
+        for name in ["sparse", "gaps"] { try Self.digHoles(in: source + "/plant_2/images/\(name).bin") }
         try SampleDatabase.plants(1).write(to: sentinel)
         if hasLockFolders {
             for side in [source, template] where mkdir(side + "/.locks", 0o755) != 0 {
@@ -39,7 +44,7 @@ struct Scene {
         sentinelBefore = try treeSnapshot(sentinel, includesDirectoryTimes: true)
     }
 
-    private static func databases(largeFile: Int) throws -> (SampleDatabase, SampleDatabase) {
+    private static func databases(largeFile: Int, tinyFiles: Int) throws -> (SampleDatabase, SampleDatabase) {
         var generator = SplitMix64(seed: 5)
         var old = SampleDatabase()
         var new = SampleDatabase()
@@ -73,13 +78,30 @@ struct Scene {
         try new.add("plant_1", .plant(images: 3, seed: 11))
         var large = try SampleTree.plant(images: 2, seed: 12)
         try large.file("images/large.bin", generator.bytes(largeFile))
+        try large.file(
+            "images/sparse.bin", generator.bytes(100_000) + [UInt8](repeating: 0, count: 1 << 21))
+        try large.file(
+            "images/gaps.bin",
+            generator.bytes(9_000) + [UInt8](repeating: 0, count: 1 << 20) + generator.bytes(9_000))
         try large.writeIndex()
         try new.add("plant_2", large)
+        if tinyFiles > 0 {
+            var tiny = SampleTree()
+            try tiny.directory("metadata")
+            for index in 0..<tinyFiles { try tiny.file("images/\(index)", "x") }
+            try tiny.writeIndex()
+            try new.add("tiny", tiny)
+        }
         var container = SampleTree()
         try container.file("timelapse.json", "{}")
         try new.add("series", container)
         try new.add("series/day_1", .minimal("one"))
         return (old, new)
+    }
+
+    private static func digHoles(in file: String) throws {
+        try shell("fallocate", "--dig-holes", file)
+        try setModificationTime(file, SampleTree.time)
     }
 
     /// Puts the target back to where it was in the beginning.
@@ -94,6 +116,31 @@ struct Scene {
     }
 
     // MARK: Checks
+
+    /// I2: what the run reported published is there, whole, and what it reported removed is gone.
+    func reportedViolations(_ reported: Set<String>) throws -> [String] {
+        var result: [String] = []
+        for scan in reported.sorted() {
+            let folder = target + "/" + scan
+            guard let tree = new[scan] else {
+                if access(folder, F_OK) == 0 { result.append("I2 \(scan) was removed, and is there") }
+                continue
+            }
+            guard access(folder, F_OK) == 0 else {
+                result.append("I2 \(scan) was published, and is gone")
+                continue
+            }
+            let items = try treeSnapshot(folder).items
+            for path in tree.filePaths {
+                guard let node = tree[path] else { continue }
+                let item = items[path.rawValue]
+                if item?.digest != Digest(of: node.content) || item?.modified != node.modified {
+                    result.append("I2 \(scan) was published, but \(path) is \(item?.size ?? -1) bytes")
+                }
+            }
+        }
+        return result
+    }
 
     /// I5 and I6: source and bystanders are what they were.
     func bystanderViolations() throws -> [String] {
@@ -180,20 +227,35 @@ struct Scene {
         return result
     }
 
-    /// Source and target hold the same, and neither holds anything of ours.
-    func divergences() throws -> [String] {
-        let ours = try treeSnapshot(source)
+    /// I3: source and target hold the same.
+    func contentDivergences() throws -> [String] {
         let theirs = try treeSnapshot(target)
-        var result = theirs.without("lock", ".locks", ".plantdb-sync").differences(
-            from: ours.without("lock", ".locks", ".plantdb-sync"))
-        for (side, snapshot) in [("source", ours), ("target", theirs)] {
-            for path in snapshot.items.keys.sorted()
+        // The marker is each side's own.
+        var result = theirs.without("lock", ".locks", ".plantdb-sync", "romidb").differences(
+            from: try treeSnapshot(source).without("lock", ".locks", ".plantdb-sync", "romidb"))
+        if theirs.items["romidb"]?.kind != "file" { result.append("I1 the marker is gone") }
+        return result
+    }
+
+    /// What differs in the target from what it was in the beginning.
+    func changesOfTarget() throws -> [String] {
+        try treeSnapshot(target).differences(from: treeSnapshot(template)).map { "changed: \($0)" }
+    }
+
+    /// I6, I8: what a run that has ended by itself may not leave.
+    func debris() throws -> [String] {
+        var result: [String] = []
+        for (side, root) in [("source", source), ("target", target)] {
+            for path in try treeSnapshot(root, hashesContent: false).items.keys.sorted()
             where path == "lock" || path.hasPrefix(".locks/") || path.hasPrefix(".plantdb-sync") {
                 result.append("I6, I8 left behind in the \(side): \(path)")
             }
         }
         return result
     }
+
+    /// Source and target hold the same, and neither holds anything of ours.
+    func divergences() throws -> [String] { try contentDivergences() + debris() }
 
     /// I4: the same command heals, and then there is nothing left to do.
     func healingViolations(_ arguments: [String]) async throws -> [String] {

@@ -14,10 +14,9 @@ for path in arguments:
     except BaseException as error:  # SystemExit too: the answer is that it does not open
         upstream.answer({"opened": False, **upstream.told(error)})
         continue
+    held = sorted(database.list_scans(owner_only=False)) if only_ids else upstream.listing(database)
     try:
-        if only_ids:
-            upstream.answer({"opened": True, "scans": sorted(database.list_scans(owner_only=False))})
-        else:
-            upstream.answer({"opened": True, "scans": upstream.listing(database)})
-    finally:
         database.disconnect()
+        upstream.answer({"opened": True, "scans": held})
+    except Exception as error:  # 0.16 and later, with a scan whose "filesets" is no list
+        upstream.answer({"opened": True, "scans": held, "disconnecting": upstream.told(error)})

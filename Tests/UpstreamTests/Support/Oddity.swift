@@ -7,14 +7,17 @@ struct Oddity: Sendable {
     let name: String
     /// Releases about which `plantdb check` is known to be wrong.
     var disagrees: Set<UpstreamLibrary> = []
+    /// Releases that were seen to refuse it, where `plantdb check` says nothing about it.
+    var refusing: Set<UpstreamLibrary> = []
     private let change: @Sendable (OddPlace) throws -> Void
 
     init(
-        _ name: String, disagrees: Set<UpstreamLibrary> = [],
+        _ name: String, disagrees: Set<UpstreamLibrary> = [], refusing: Set<UpstreamLibrary> = [],
         _ change: @escaping @Sendable (OddPlace) throws -> Void
     ) {
         self.name = name
         self.disagrees = disagrees
+        self.refusing = refusing
         self.change = change
     }
 

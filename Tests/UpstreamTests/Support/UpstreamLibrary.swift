@@ -7,17 +7,33 @@ import Testing
 enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertible {
     /// Locks the whole database, and accepts nearly everything in it.
     case v014 = "0.14.5"
-    /// Locks single scans, and is strict about what lies in a database.
+    /// Locks single scans.
+    case v015 = "0.15.1"
+    /// Is strict about what lies in a database.
+    case v016 = "0.16.2"
     case v017 = "0.17.0"
 
+    /// The oldest and the newest; `PLANTDB_SOAK=1` asks for those between them too.
+    static let tested: [Self] =
+        ProcessInfo.processInfo.environment["PLANTDB_SOAK"] == "1" ? allCases : [.v014, .v017]
+
     var testDescription: String { "plantdb.commons \(rawValue)" }
+
+    /// What `plantdb check` calls it.
+    var generation: String {
+        switch self {
+        case .v014: "0.14"
+        case .v015: "0.15"
+        case .v016, .v017: "0.16+"
+        }
+    }
 
     /// The few packages that its loader imports; the library itself is installed without the
     /// rest, which is large and needless here.
     private var requirements: [String] {
         switch self {
         case .v014: ["colorlog", "tqdm", "pillow", "bcrypt"]
-        case .v017: ["colorlog", "tqdm", "pillow", "argon2-cffi", "PyJWT>=2.6", "send2trash"]
+        case .v015, .v016, .v017: ["colorlog", "tqdm", "pillow", "argon2-cffi", "PyJWT>=2.6", "send2trash"]
         }
     }
 
@@ -31,7 +47,7 @@ enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertibl
 
     // MARK: Installation
 
-    /// Whether both are installed; the first call installs them, which takes half a minute.
+    /// Whether all of ``tested`` are installed; the first call installs them, a quarter of a minute each.
     ///
     /// What prevents it (no Python, no network) is said on stderr, once.
     static var areInstalled: Bool {
@@ -60,7 +76,7 @@ enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertibl
         guard lock >= 0 else { throw failure("open", directory + "/install.lock") }
         defer { close(lock) }
         guard flock(lock, LOCK_EX) == 0 else { throw failure("lock", directory + "/install.lock") }
-        for release in allCases { try release.install() }
+        for release in tested { try release.install() }
     }
 
     /// A marker, written last, tells a complete environment and what it holds.

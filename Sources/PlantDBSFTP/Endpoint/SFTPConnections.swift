@@ -1,0 +1,51 @@
+import PlantDBCore
+import SFTPClient
+
+/// The connections of one endpoint: made when they are needed, made anew when they are lost.
+actor SFTPConnections {
+    typealias Connect = @Sendable () async throws(SFTPError) -> SFTPSession
+
+    private let connect: Connect
+    private let description: String
+    private var sessions: [SFTPSession] = []
+    private var isClosed = false
+
+    init(_ first: SFTPSession, description: String, connect: @escaping Connect) {
+        sessions = [first]
+        self.description = description
+        self.connect = connect
+    }
+
+    /// One that is open.
+    func session() async throws(DatabaseError) -> SFTPSession { try await open(1)[0] }
+
+    /// So many that are open, fewer if the server allows no more, one at least.
+    func open(_ count: Int) async throws(DatabaseError) -> [SFTPSession] {
+        sessions.removeAll { !$0.isOpen }
+        while sessions.count < count {
+            guard !isClosed else {
+                throw DatabaseError(.cancelled, "the connection to \(description) was closed")
+            }
+            do throws(SFTPError) {
+                let session = try await connect()
+                // Closed meanwhile: nobody else would end it.
+                guard !isClosed else {
+                    await session.close()
+                    throw SFTPError(.cancelled, "the connection was closed")
+                }
+                sessions.append(session)
+            } catch {
+                if sessions.isEmpty { throw .sftp(error, "connect to \(description)") }
+                break
+            }
+        }
+        return Array(sessions.prefix(count))
+    }
+
+    func close() async {
+        isClosed = true
+        let open = sessions
+        sessions = []
+        for session in open { await session.close() }
+    }
+}

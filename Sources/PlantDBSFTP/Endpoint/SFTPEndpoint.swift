@@ -1,0 +1,244 @@
+import PlantDBCore
+import SFTPClient
+import Synchronization
+
+/// A database on another machine, over SFTP, as a side of a synchronisation.
+public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
+    public let location: DatabaseLocation
+    public let capabilities: EndpointCapabilities
+    let root: RemotePath
+    let connections: SFTPConnections
+    let digester: RemoteDigester
+    /// Whether the database exists already; a target is made at its first lock.
+    private let exists: Mutex<Bool>
+    private let area = AreaHolder()
+
+    /// How to reach a server.
+    public struct Access: Sendable {
+        public var destination: SSHDestination
+        public var askpass: AskpassServer?
+
+        public init(_ destination: SSHDestination, askpass: AskpassServer? = nil) {
+            self.destination = destination
+            self.askpass = askpass
+        }
+    }
+
+    public enum Opening: Sendable {
+        case existing
+        /// Where there is nothing, or an empty directory, a database will be made as soon as it
+        /// is locked for writing.
+        case creating
+    }
+
+    static let marker = "romidb"
+    /// Connections at a time: a second one fills the pauses of the first.
+    static let connectionLimit = 2
+
+    /// Logs in, and looks at the database.
+    ///
+    /// - Parameter path: absolute, or from the account's home directory.
+    /// - Throws: `unreachable`, `authentication`, `unsupported` (no SFTP); `notFound` and
+    ///   `notADatabase`.
+    public static func open(_ access: Access, path: String, _ opening: Opening) async throws(DatabaseError)
+        -> SFTPEndpoint
+    {
+        let host = access.destination.description
+        let connect: SFTPConnections.Connect = { () async throws(SFTPError) in
+            try await SFTPSession.open(
+                over: try OpenSSHChannel.start(access.destination, askpass: access.askpass))
+        }
+        let session = try await translating("connect to \(host)", connect)
+        do throws(DatabaseError) {
+            return try await SFTPEndpoint.looking(
+                at: path, through: session, opening, host: host, access: access, connect: connect)
+        } catch {
+            await session.close()
+            throw error
+        }
+    }
+
+    private static func looking(
+        at path: String, through session: SFTPSession, _ opening: Opening, host: String, access: Access,
+        connect: @escaping SFTPConnections.Connect
+    ) async throws(DatabaseError) -> SFTPEndpoint {
+        let shown = "ssh://\(host)\(path.hasPrefix("/") ? "" : "/~/")\(path)".printable
+        let root = try await absolute(RemotePath(path), session, shown)
+        let attributes = try await translating("look at \(shown)") { () async throws(SFTPError) in
+            try await session.attributes(of: root)
+        }
+        var exists = true
+        switch attributes?.kind {
+        case nil where attributes == nil:
+            guard opening == .creating else {
+                throw DatabaseError(
+                    .notFound,
+                    "there is no database at \(shown): the directory does not exist; check the path")
+            }
+            exists = false
+        case .directory:
+            let marker = try await translating("look at \(shown)") { () async throws(SFTPError) in
+                try await session.attributes(of: root.appending(Self.marker))
+            }
+            if marker?.kind != .file {
+                let entries = try await translating("list \(shown)") { () async throws(SFTPError) in
+                    try await session.entries(ofDirectory: root)
+                }
+                guard opening == .creating, entries.isEmpty else {
+                    throw DatabaseError(
+                        .notADatabase,
+                        "\(shown) is not a PlantDB database: it has no marker file “\(Self.marker)”; check the "
+                            + "path and whether the disk is mounted")
+                }
+                exists = false
+            }
+        default:
+            throw DatabaseError(.notADatabase, "\(shown) is not a PlantDB database: it is no directory")
+        }
+        return SFTPEndpoint(
+            root: root, shown: shown, exists: exists, session: session, access: access, connect: connect)
+    }
+
+    /// The path as the server resolves it; of what does not exist, its directory's and its name.
+    private static func absolute(_ path: RemotePath, _ session: SFTPSession, _ shown: String)
+        async throws(DatabaseError) -> RemotePath
+    {
+        do throws(SFTPError) {
+            if case .names(let names) = try await session.request(.realPath(path)), let first = names.first {
+                return RemotePath(bytes: first.bytes)
+            }
+        } catch {
+            guard error.code == .status(.noSuchFile) else { throw .sftp(error, "look at \(shown)") }
+            throw DatabaseError(
+                .notFound, "cannot make a database at \(shown): its parent directory does not exist")
+        }
+        throw DatabaseError(.invalidData, "the server does not say where \(shown) is")
+    }
+
+    private init(
+        root: RemotePath, shown: String, exists: Bool, session: SFTPSession, access: Access,
+        connect: @escaping SFTPConnections.Connect
+    ) {
+        self.root = root
+        self.exists = Mutex(exists)
+        connections = SFTPConnections(session, description: access.destination.description, connect: connect)
+        digester = RemoteDigester(command: RemoteCommand(access.destination, askpass: access.askpass))
+        // The machine is not known by its name alone: two spellings of one place are not always
+        // told apart, and never taken for two where they are spelled alike.
+        let machine = "ssh:\(access.destination.description.lowercased())"
+        location = DatabaseLocation(
+            description: shown, identity: machine + root.description,
+            enclosing: Self.parents(of: root, prefix: machine))
+        let extensions = session.server.extensions
+        var weaker: [String] = []
+        if !extensions.contains(.posixRename) {
+            weaker.append(
+                "the server cannot replace a file at once (posix-rename), so scans that exist are left alone")
+        }
+        if !extensions.contains(.fsync) {
+            weaker.append(
+                "the server cannot flush files (fsync), so a power cut there may lose what was reported done")
+        }
+        capabilities = EndpointCapabilities(
+            writes: extensions.contains(.posixRename) ? .files : .newScans,
+            timePrecisionNanoseconds: 1_000_000_000, concurrentScans: 2, weakerGuarantees: weaker)
+    }
+
+    private static func parents(of path: RemotePath, prefix: String) -> Set<String> {
+        var result: Set<String> = []
+        var text = Substring(path.description)
+        while let slash = text.lastIndex(of: "/") {
+            text = text[..<slash]
+            result.insert(prefix + (text.isEmpty ? "/" : String(text)))
+        }
+        return result
+    }
+
+    func path(of scan: ScanID) -> RemotePath { root.appending(scan.rawValue) }
+
+    var isThere: Bool { exists.withLock { $0 } }
+
+    public func close() async {
+        await area.close(self)
+        await connections.close()
+    }
+
+    // MARK: Writing
+
+    public func beginTransaction(
+        on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
+    ) async throws(DatabaseError) -> any ScanTransaction {
+        try await createIfNeeded()
+        try await checkUpstreamLocks(of: scan)
+        return try await SFTPTransaction.begin(
+            on: scan, replacing: base, options: options, endpoint: self, area: try await area.get(self))
+    }
+
+    public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
+        async throws(DatabaseError)
+    {
+        try await checkUpstreamLocks(of: scan)
+        try await RemotePublication(scan: scan, base: base, endpoint: self, options: options)
+            .removeScan(area: try await area.get(self))
+    }
+
+    public func availableBytes() async throws(DatabaseError) -> Int64? {
+        let session = try await connections.session()
+        guard session.server.extensions.contains(.statvfs) else { return nil }
+        let path = isThere ? root : root.parent
+        let reply = try await translating("ask for the free space of \(location)") {
+            () async throws(SFTPError) in
+            try await session.request(.statvfs(path))
+        }
+        guard case .fileSystem(let space) = reply else { return nil }
+        return Int64(clamping: space.availableBytes)
+    }
+
+    /// Makes the database of a target that does not exist yet.
+    func createIfNeeded() async throws(DatabaseError) {
+        if isThere { return }
+        let session = try await connections.session()
+        let root = root
+        try await translating("make a database at \(location)") { () async throws(SFTPError) in
+            if try await session.attributes(of: root) == nil {
+                try await session.request(.makeDirectory(root))
+            }
+            let flags: SFTPRequest.OpenFlags = [.write, .create]
+            if case .handle(let handle) = try await session.request(.open(root.appending(Self.marker), flags))
+            {
+                try await session.request(.close(handle))
+            }
+        }
+        exists.withLock { $0 = true }
+    }
+
+    /// When the database is ours alone, whatever lies in staging belongs to the dead.
+    func reclaimStaging() async throws(DatabaseError) { try await area.reclaim(self) }
+}
+
+/// The staging area of an endpoint, made at the first write.
+private actor AreaHolder {
+    private var making: Task<RemoteStagingArea, any Error>?
+
+    func get(_ endpoint: SFTPEndpoint) async throws(DatabaseError) -> RemoteStagingArea {
+        let task = making ?? Task { try await RemoteStagingArea.make(in: endpoint) }
+        making = task
+        do { return try await task.value } catch {
+            making = nil
+            throw .wrapping(error, while: "preparing \(endpoint.location)")
+        }
+    }
+
+    func reclaim(_ endpoint: SFTPEndpoint) async throws(DatabaseError) {
+        guard making == nil else { return }
+        try await RemoteStagingArea.reclaim(in: endpoint)
+    }
+
+    func close(_ endpoint: SFTPEndpoint) async {
+        guard let making else { return }
+        self.making = nil
+        // It was never made: nothing is left.
+        guard let area = try? await making.value else { return }
+        await area.close(endpoint)
+    }
+}

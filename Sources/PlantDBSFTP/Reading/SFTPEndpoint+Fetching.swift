@@ -1,0 +1,123 @@
+import Glibc
+import PlantDBCore
+import SFTPClient
+import Synchronization
+
+extension SFTPEndpoint: FileFetcher {
+    public var fileFetcher: (any FileFetcher)? { self }
+
+    public func fetch(_ selection: EntrySelection, into receiver: any LocalFileReceiver, meter: ByteMeter)
+        async throws(DatabaseError) -> LocalCopyOutcome
+    {
+        let sink = StagingSink(selection, top: path(of: selection.scan), receiver, meter)
+        try await Threads.run { () throws(DatabaseError) in try sink.makeDirectories() }
+        let sessions = try await connections.open(sink.isWorthTwoConnections ? Self.connectionLimit : 1)
+        let failures = await concurrently(sessions, atATime: sessions.count) { session in
+            do throws(SFTPError) {
+                try await session.download(to: sink)
+                return SFTPError?.none
+            } catch { return error }
+        }
+        // A file that was on the way when its connection ended is named among the failures.
+        if let failure = failures.compactMap({ $0 }).first, sink.outcome.failures.isEmpty {
+            throw .sftp(failure, "read scan \(selection.scan) of \(location)", scan: selection.scan)
+        }
+        return sink.outcome
+    }
+}
+
+/// Writes fetched files into a staged tree of this machine.
+private final class StagingSink: DownloadSink {
+    private let selection: EntrySelection
+    private let top: RemotePath
+    private let receiver: any LocalFileReceiver
+    private let meter: ByteMeter
+    private let state = Mutex(State())
+
+    private struct State {
+        var next = 0
+        var outcome = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+        /// Nothing is begun after a failure that will not get better with the next file.
+        var isStopped = false
+    }
+
+    init(_ selection: EntrySelection, top: RemotePath, _ receiver: any LocalFileReceiver, _ meter: ByteMeter)
+    {
+        self.selection = selection
+        self.top = top
+        self.receiver = receiver
+        self.meter = meter
+    }
+
+    var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
+
+    /// More than a few megabytes.
+    var isWorthTwoConnections: Bool {
+        var bytes: Int64 = 0
+        for entry in selection {
+            bytes += entry.size
+            if bytes > 8 << 20 { return true }
+        }
+        return selection.count > 200
+    }
+
+    func makeDirectories() throws(DatabaseError) {
+        for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
+    }
+
+    func next() -> DownloadItem? {
+        state.withLock { state in
+            while !state.isStopped, state.next < selection.count {
+                let index = state.next
+                state.next += 1
+                let entry = selection[index]
+                guard entry.kind == .file else { continue }
+                return DownloadItem(
+                    index: index, path: top.appending(entry.path.rawValue), size: UInt64(entry.size))
+            }
+            return nil
+        }
+    }
+
+    func open(_ item: DownloadItem) -> CInt? {
+        do throws(DatabaseError) { return try receiver.create(selection[item.index]) } catch {
+            record(error)
+            return nil
+        }
+    }
+
+    func received(bytes: Int) { meter.add(Int64(bytes)) }
+
+    func complete(_ item: DownloadItem, descriptor: CInt, attributes: FileAttributes) {
+        let entry = selection[item.index]
+        do throws(DatabaseError) {
+            do throws(DatabaseError) {
+                try RemoteFileReader.confirm(entry, attributes, scan: selection.scan)
+            } catch {
+                Glibc.close(descriptor)
+                throw error
+            }
+            try receiver.finish(entry, descriptor: descriptor, digest: nil)
+            state.withLock { state in
+                state.outcome.filesStaged += 1
+                state.outcome.bytesStaged += entry.size
+            }
+        } catch { record(error) }
+    }
+
+    func fail(_ item: DownloadItem, descriptor: CInt?, _ error: SFTPError) {
+        if let descriptor { Glibc.close(descriptor) }
+        let entry = selection[item.index]
+        record(.reading(error, entry, selection.scan))
+    }
+
+    private func record(_ error: DatabaseError) {
+        state.withLock { state in
+            state.outcome.failures.append(error)
+            switch error.code {
+            case .noSpace, .cancelled, .unreachable: state.isStopped = true
+            default: break
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import PlantDBCore
+import SFTPClient
+
+extension SFTPEndpoint {
+    public func listing() async throws(DatabaseError) -> DatabaseListing {
+        guard isThere else { return DatabaseListing(scans: []) }
+        let session = try await connections.session()
+        let root = root
+        return try await translating("list \(location)") { () async throws(SFTPError) in
+            var builder = ListingBuilder()
+            var directories: [[UInt8]] = []
+            for entry in try await session.entries(ofDirectory: root)
+            where !ListingBuilder.isPrivate(entry.bytes) {
+                switch try await session.kind(of: entry, in: root) {
+                case .directory: directories.append(entry.bytes)
+                case .symbolicLink: builder.skip(entry.bytes, .symbolicLink)
+                case .file, .special, nil: break
+                }
+            }
+            var containers: [(ScanID, RemotePath)] = []
+            let found = try await facts(of: directories, in: root, session)
+            for (name, facts) in zip(directories, found) {
+                switch facts {
+                case .success(let facts):
+                    if let container = builder.add(directory: name, facts) {
+                        containers.append((container, root.appending(bytes: name)))
+                    }
+                case .failure(let error): builder.skip(name, .unreadable, detail: error.message)
+                }
+            }
+            for (container, path) in containers {
+                var members: [[UInt8]] = []
+                for entry in try await session.entries(ofDirectory: path)
+                where try await session.kind(of: entry, in: path) == .directory {
+                    members.append(entry.bytes)
+                }
+                for (name, facts) in zip(members, try await facts(of: members, in: path, session)) {
+                    switch facts {
+                    case .success(let facts): builder.add(member: name, of: container, facts)
+                    case .failure(let error):
+                        builder.skip(
+                            Array((container.rawValue + "/").utf8) + name, .unreadable, detail: error.message)
+                    }
+                }
+            }
+            return builder.listing
+        }
+    }
+
+    /// What lies in each directory; a failure for one that may not be looked into.
+    private func facts(of names: [[UInt8]], in parent: RemotePath, _ session: SFTPSession)
+        async throws(SFTPError) -> [Result<ListingBuilder.Facts, SFTPError>]
+    {
+        let results = await concurrently(names, atATime: 32) { name in
+            let path = parent.appending(bytes: name)
+            do throws(SFTPError) {
+                return Result<ListingBuilder.Facts, SFTPError>.success(
+                    ListingBuilder.Facts(
+                        hasMetadataDirectory: try await session.attributes(
+                            of: path.appending(ScanPath.metadata.rawValue))?.kind == .directory,
+                        hasIndex: try await session.attributes(of: path.appending(ScanPath.index.rawValue))?
+                            .kind
+                            == .file,
+                        hasTimelapseMarker: try await session.attributes(
+                            of: path.appending(ScanPath.timelapseMarker.rawValue))?.kind == .file))
+            } catch { return .failure(error) }
+        }
+        for case .failure(let error) in results where error.code != .status(.permissionDenied) { throw error }
+        return results
+    }
+
+    public func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest?
+    {
+        guard isThere else { return nil }
+        let session = try await connections.session()
+        let path = path(of: scan)
+        let attributes = try await translating("look at scan \(scan) of \(location)", scan: scan) {
+            () async throws(SFTPError) in try await session.attributes(of: path)
+        }
+        guard attributes?.kind == .directory else { return nil }
+        var isContainer = false
+        if scan.container == nil {
+            let marker = try await translating("look at scan \(scan) of \(location)", scan: scan) {
+                () async throws(SFTPError) in
+                try await session.attributes(of: path.appending(ScanPath.timelapseMarker.rawValue))
+            }
+            isContainer = marker?.kind == .file
+        }
+        let manifest = try await RemoteWalk(scan: scan, top: path, session: session, descends: !isContainer)
+            .manifest()
+        guard detail == .digests else { return manifest }
+        return try await digester.addingDigests(to: manifest, at: path, session)
+    }
+}
+
+extension SFTPSession {
+    /// By the listing where it tells, else by asking.
+    func kind(of entry: SFTPReply.Name, in directory: RemotePath) async throws(SFTPError) -> FileAttributes
+        .Kind?
+    {
+        if let kind = entry.attributes.kind { return kind }
+        return try await attributes(of: directory.appending(bytes: entry.bytes))?.kind
+    }
+}
+
+/// Runs `body` for all, a few at a time; the answers are in the order of `items`.
+func concurrently<Item: Sendable, Answer: Sendable>(
+    _ items: [Item], atATime width: Int, _ body: @escaping @Sendable (Item) async -> Answer
+) async -> [Answer] {
+    await withTaskGroup(of: (Int, Answer).self) { group in
+        var answers = [Answer?](repeating: nil, count: items.count)
+        var next = 0
+        func start() {
+            guard next < items.count else { return }
+            let index = next
+            next += 1
+            group.addTask { (index, await body(items[index])) }
+        }
+        for _ in 0..<width { start() }
+        for await (index, answer) in group {
+            answers[index] = answer
+            start()
+        }
+        return answers.compactMap { $0 }
+    }
+}

@@ -1,0 +1,246 @@
+import PlantDBCore
+import SFTPClient
+
+/// Puts what is staged where it belongs: the only place that changes a scan on a server.
+struct RemotePublication: Sendable {
+    let scan: ScanID
+    let base: ScanRevision?
+    let endpoint: SFTPEndpoint
+    let options: TransactionOptions
+
+    /// What the target holds, which is what was planned against; nil: nothing, as planned.
+    ///
+    /// - Throws: ``DatabaseError/Code/conflict``.
+    func checkedBase() async throws(DatabaseError) -> ScanManifest? {
+        if base == nil {
+            let (session, path, container) = try await (
+                endpoint.connections.session(), endpoint.path(of: scan),
+                scan.container.map { endpoint.path(of: $0) }
+            )
+            let (found, around) = try await translating("look at scan \(scan)", scan: scan) {
+                () async throws(SFTPError) in
+                (
+                    try await session.attributes(of: path),
+                    container == nil ? nil : try await session.attributes(of: container ?? path)
+                )
+            }
+            if container != nil, around?.kind != .directory {
+                throw DatabaseError(
+                    .conflict, "the timelapse of scan \(scan) is not on the target", scan: scan)
+            }
+            guard found == nil else {
+                throw DatabaseError(
+                    .conflict,
+                    "scan \(scan) has appeared on the target meanwhile; run the same command again",
+                    scan: scan)
+            }
+            return nil
+        }
+        guard let current = try await endpoint.manifest(of: scan, detail: .listing) else {
+            throw DatabaseError(
+                .conflict, "scan \(scan) has vanished from the target meanwhile; run the same command again",
+                scan: scan)
+        }
+        guard current.revision == base else {
+            throw DatabaseError(
+                .conflict,
+                "somebody changed scan \(scan) on the target meanwhile; run the same command again",
+                scan: scan)
+        }
+        return current
+    }
+
+    func publish(
+        _ tree: RemoteStagedTree, area: RemoteStagingArea, removals: [ScanPath], attributes: [FileEntry]
+    ) async throws(DatabaseError) {
+        let session = try await endpoint.connections.session()
+        let current = try await checkedBase()
+        do throws(SFTPError) {
+            if let current {
+                try await update(current, from: tree, area, removals, attributes, session)
+            } else {
+                try await publishNew(tree, session)
+            }
+        } catch {
+            throw DatabaseError.sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan)
+        }
+    }
+
+    // MARK: A new scan
+
+    private func publishNew(_ tree: RemoteStagedTree, _ session: SFTPSession) async throws(SFTPError) {
+        // Deepest first: adding to a directory changes its time.
+        for entry in tree.staged.filter({ $0.kind == .directory }).sorted(by: { $0.path > $1.path }) {
+            try await session.request(.setstat(tree.path(of: entry), RemoteStagedTree.attributes(of: entry)))
+        }
+        if options.durability == .always {
+            for directory in Set(tree.staged.compactMap(\.path.parent)) {
+                try await session.flushDirectory(tree.path.appending(directory.rawValue))
+            }
+            try await session.flushDirectory(tree.path)
+        }
+        let path = endpoint.path(of: scan)
+        // OpenSSH's server renames a directory only where there is nothing of the new name; rename(2)
+        // itself refuses one that holds something.
+        try await session.request(.rename(tree.path, to: path))
+        if options.durability == .always { try await session.flushDirectory(path.parent) }
+    }
+
+    // MARK: An update
+
+    /// Readers see data before the metadata that describes it, and both before the index that
+    /// lists them.
+    private enum Phase: CaseIterable {
+        case data, metadata, index
+
+        init(of path: ScanPath) {
+            if path == .index {
+                self = .index
+            } else if path.isWithin(.metadata) {
+                self = .metadata
+            } else {
+                self = .data
+            }
+        }
+    }
+
+    private func update(
+        _ current: ScanManifest, from tree: RemoteStagedTree, _ area: RemoteStagingArea,
+        _ removals: [ScanPath],
+        _ attributes: [FileEntry], _ session: SFTPSession
+    ) async throws(SFTPError) {
+        let target = endpoint.path(of: scan)
+        let staged = tree.staged.sorted { $0.path < $1.path }
+        for entry in staged where entry.kind == .directory && current.position(of: entry.path) == nil {
+            try await session.makeDirectoryIfAbsent(target.appending(entry.path.rawValue))
+        }
+        var touched: Set<RemotePath> = []
+        for phase in Phase.allCases {
+            var renames: [SFTPRequest] = []
+            for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
+                let path = target.appending(entry.path.rawValue)
+                renames.append(.posixRename(tree.path(of: entry), to: path))
+                touched.insert(path.parent)
+            }
+            try await session.requestAll(renames)
+            if options.durability == .always, phase != .index {
+                // The index must not survive a power cut that what it lists does not.
+                for directory in touched { try await session.flushDirectory(directory) }
+            }
+        }
+        for entry in attributes {
+            let path = target.appending(entry.path.rawValue)
+            let values = RemoteStagedTree.attributes(of: entry)
+            let setsLinks = session.server.extensions.contains(.lsetstat)
+            try await session.request(setsLinks ? .lsetstat(path, values) : .setstat(path, values))
+        }
+        try await remove(removals, from: target, current, area, session)
+        for entry in staged.reversed()
+        where entry.kind == .directory && current.position(of: entry.path) == nil {
+            try await session.request(
+                .setstat(target.appending(entry.path.rawValue), RemoteStagedTree.attributes(of: entry)))
+        }
+        if options.durability == .always {
+            for directory in touched { try await session.flushDirectory(directory) }
+            try await session.flushDirectory(target)
+        }
+    }
+
+    private func remove(
+        _ paths: [ScanPath], from target: RemotePath, _ current: ScanManifest, _ area: RemoteStagingArea,
+        _ session: SFTPSession
+    ) async throws(SFTPError) {
+        var trash: RemotePath?
+        if let name = options.trash { trash = try await self.trash(name, session).appending(scan.rawValue) }
+        var files: [SFTPRequest] = []
+        for path in paths where current.entry(at: path)?.kind == .file {
+            let from = target.appending(path.rawValue)
+            guard let trash else {
+                files.append(.remove(from))
+                continue
+            }
+            let to = trash.appending(path.rawValue)
+            try await session.makeDirectories(to.parent, below: endpoint.root)
+            files.append(.posixRename(from, to: to))
+        }
+        try await session.requestAll(files)
+        for path in paths where current.entry(at: path)?.kind == .directory {
+            try await session.removeDirectoryIfEmpty(target.appending(path.rawValue))
+        }
+    }
+
+    /// The directory in the trash for one run.
+    private func trash(_ name: String, _ session: SFTPSession) async throws(SFTPError) -> RemotePath {
+        let path = endpoint.root.appending(RemoteStagingArea.directoryName + "/trash/" + name)
+        try await session.makeDirectories(path, below: endpoint.root, FileAttributes(permissions: 0o700))
+        return path
+    }
+
+    // MARK: A whole scan
+
+    func removeScan(area: RemoteStagingArea) async throws(DatabaseError) {
+        guard let current = try await checkedBase() else { return }
+        let session = try await endpoint.connections.session()
+        if current.position(of: .timelapseMarker) != nil { try await refuseMembers(session) }
+        do throws(SFTPError) {
+            let from = endpoint.path(of: scan)
+            if let name = options.trash {
+                let trash = try await trash(name, session)
+                var to = trash.appending(scan.rawValue)
+                try await session.makeDirectories(to.parent, below: endpoint.root)
+                // Files of the scan may be there already, from the same run.
+                if try await session.attributes(of: to) != nil {
+                    to = trash.appending(scan.rawValue + "." + randomName())
+                }
+                try await session.request(.rename(from, to: to))
+            } else {
+                let removed = try await area.makeDirectory(session).appending("removed")
+                try await session.request(.rename(from, to: removed))
+                try await session.removeTree(removed.parent)
+            }
+            if options.durability == .always { try await session.flushDirectory(from.parent) }
+        } catch {
+            throw DatabaseError.sftp(error, "remove scan \(scan) from \(endpoint.location)", scan: scan)
+        }
+    }
+
+    private func refuseMembers(_ session: SFTPSession) async throws(DatabaseError) {
+        let path = endpoint.path(of: scan)
+        let members = try await translating("look at scan \(scan)", scan: scan) {
+            () async throws(SFTPError) in
+            try await session.entries(ofDirectory: path).filter { $0.attributes.kind == .directory }
+        }
+        guard members.isEmpty else {
+            throw DatabaseError(
+                .conflict, "the timelapse container \(scan) still holds \(members.count) directories",
+                scan: scan)
+        }
+    }
+}
+
+extension SFTPSession {
+    /// OpenSSH's server opens a directory for reading, and flushes it, like a file.
+    func flushDirectory(_ path: RemotePath) async throws(SFTPError) {
+        guard server.extensions.contains(.fsync) else { return }
+        guard case .handle(let handle) = try await request(.open(path, .read)) else { return }
+        do throws(SFTPError) { try await request(.fsync(handle)) } catch {
+            try await request(.close(handle))
+            throw error
+        }
+        try await request(.close(handle))
+    }
+
+    /// The directory and those around it, up to `root`, which is there.
+    func makeDirectories(
+        _ path: RemotePath, below root: RemotePath, _ attributes: FileAttributes = FileAttributes()
+    )
+        async throws(SFTPError)
+    {
+        if path == root || path.bytes.count <= root.bytes.count { return }
+        do throws(SFTPError) { try await makeDirectoryIfAbsent(path, attributes) } catch {
+            guard error.code == .status(.noSuchFile) else { throw error }
+            try await makeDirectories(path.parent, below: root, attributes)
+            try await makeDirectoryIfAbsent(path, attributes)
+        }
+    }
+}

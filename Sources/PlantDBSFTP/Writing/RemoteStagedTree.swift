@@ -1,0 +1,222 @@
+import Glibc
+import PlantDBCore
+import SFTPClient
+import Synchronization
+
+/// The staged files of one scan on a server.
+final class RemoteStagedTree: Sendable {
+    let scan: ScanID
+    let path: RemotePath
+    let endpoint: SFTPEndpoint
+    let options: TransactionOptions
+    /// What the target holds now; nil: the scan is new.
+    private let current: ScanManifest?
+    private let state = Mutex(State())
+
+    private struct State {
+        var entries: [FileEntry] = []
+        var directories: Set<ScanPath> = []
+    }
+
+    init(
+        scan: ScanID, path: RemotePath, endpoint: SFTPEndpoint, replacing current: ScanManifest?,
+        options: TransactionOptions
+    ) {
+        self.scan = scan
+        self.path = path
+        self.endpoint = endpoint
+        self.current = current
+        self.options = options
+    }
+
+    /// What is staged whole, in no order.
+    var staged: [FileEntry] { state.withLock { $0.entries } }
+
+    func note(_ entry: FileEntry) { state.withLock { $0.entries.append(entry) } }
+
+    func path(of entry: FileEntry) -> RemotePath { path.appending(entry.path.rawValue) }
+
+    /// Whether the server flushes the file before it counts as staged.
+    func isFlushed(_ entry: FileEntry, _ session: SFTPSession) -> Bool {
+        guard session.server.extensions.contains(.fsync) else { return false }
+        switch options.durability {
+        case .never: return false
+        case .always: return true
+        case .auto: return current?.position(of: entry.path) != nil
+        }
+    }
+
+    /// What is set once the bytes are there: version 3 knows whole seconds of 1970 to 2106.
+    static func attributes(of entry: FileEntry) -> FileAttributes {
+        FileAttributes(
+            permissions: entry.mode.map { UInt32($0) },
+            times: entry.modified.map { modified in
+                let seconds = UInt32(clamping: modified.seconds)
+                return .init(accessed: seconds, modified: seconds)
+            })
+    }
+
+    /// Makes the directories, and those around them, that are not there yet.
+    func makeDirectories(_ paths: [ScanPath], _ session: SFTPSession) async throws(DatabaseError) {
+        let missing = state.withLock { state -> [ScanPath] in
+            var missing: [ScanPath] = []
+            for path in paths {
+                var next: ScanPath? = path
+                while let directory = next, state.directories.insert(directory).inserted {
+                    missing.append(directory)
+                    next = directory.parent
+                }
+            }
+            return missing
+        }
+        let byDepth = Dictionary(grouping: missing) { $0.components.count }
+        for depth in byDepth.keys.sorted() {
+            let requests = (byDepth[depth] ?? []).map {
+                SFTPRequest.makeDirectory(path.appending($0.rawValue))
+            }
+            try await translating("stage scan \(scan)", scan: scan) { () async throws(SFTPError) in
+                try await session.requestAll(requests)
+            }
+        }
+    }
+
+    func failure(_ error: SFTPError, _ entry: FileEntry) -> DatabaseError {
+        .sftp(error, "stage \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
+    }
+
+    /// Version 3 has one status for all that can go wrong; a full disk is found by asking.
+    func explained(_ failures: [DatabaseError]) async -> [DatabaseError] {
+        guard failures.contains(where: { $0.code == .io }) else { return failures }
+        // Where nobody can tell, the failures stay as they are.
+        guard let available = try? await endpoint.availableBytes(), available < 4 << 20 else {
+            return failures
+        }
+        return failures.map { failure in
+            guard failure.code == .io else { return failure }
+            var failure = failure
+            failure = DatabaseError(
+                .noSpace, failure.message + ": no space is left there", cause: failure.cause,
+                scan: failure.scan,
+                path: failure.path)
+            return failure
+        }
+    }
+}
+
+extension RemoteStagedTree: FileSender {
+    func send(_ selection: EntrySelection, from files: any LocalScanFiles, meter: ByteMeter)
+        async throws(DatabaseError) -> LocalCopyOutcome
+    {
+        let first = try await endpoint.connections.session()
+        try await makeDirectories(
+            selection.compactMap { $0.kind == .directory ? $0.path : $0.path.parent }, first)
+        for entry in selection where entry.kind == .directory { note(entry) }
+        let source = ScanFilesSource(selection, from: files, to: self, flushesWith: first, meter)
+        let sessions = try await endpoint.connections.open(
+            source.isWorthTwoConnections ? SFTPEndpoint.connectionLimit : 1)
+        let failures = await concurrently(sessions, atATime: sessions.count) { session in
+            do throws(SFTPError) {
+                try await session.upload(from: source)
+                return SFTPError?.none
+            } catch { return error }
+        }
+        var outcome = source.outcome
+        if let failure = failures.compactMap({ $0 }).first, outcome.failures.isEmpty {
+            throw .sftp(failure, "write scan \(scan) to \(endpoint.location)", scan: scan)
+        }
+        outcome.failures = await explained(outcome.failures)
+        return outcome
+    }
+}
+
+/// Reads files of this machine for an upload.
+private final class ScanFilesSource: UploadSource {
+    private let selection: EntrySelection
+    private let files: any LocalScanFiles
+    private let tree: RemoteStagedTree
+    private let meter: ByteMeter
+    private let session: SFTPSession
+    private let state = Mutex(State())
+
+    private struct State {
+        var next = 0
+        var outcome = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+        /// Nothing is begun after a failure that will not get better with the next file.
+        var isStopped = false
+    }
+
+    init(
+        _ selection: EntrySelection, from files: any LocalScanFiles, to tree: RemoteStagedTree,
+        flushesWith session: SFTPSession, _ meter: ByteMeter
+    ) {
+        self.selection = selection
+        self.files = files
+        self.tree = tree
+        self.session = session
+        self.meter = meter
+    }
+
+    var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
+
+    var isWorthTwoConnections: Bool {
+        var bytes: Int64 = 0
+        for entry in selection {
+            bytes += entry.size
+            if bytes > 8 << 20 { return true }
+        }
+        return selection.count > 200
+    }
+
+    func next() -> UploadItem? {
+        state.withLock { state in
+            while !state.isStopped, state.next < selection.count {
+                let index = state.next
+                state.next += 1
+                let entry = selection[index]
+                guard entry.kind == .file else { continue }
+                return UploadItem(
+                    index: index, path: tree.path(of: entry), size: UInt64(entry.size),
+                    attributes: RemoteStagedTree.attributes(of: entry),
+                    isFlushed: tree.isFlushed(entry, session))
+            }
+            return nil
+        }
+    }
+
+    func open(_ item: UploadItem) -> CInt? {
+        do throws(DatabaseError) { return try files.open(selection[item.index]) } catch {
+            record(error)
+            return nil
+        }
+    }
+
+    func sent(bytes: Int) { meter.add(Int64(bytes)) }
+
+    func complete(_ item: UploadItem, descriptor: CInt) {
+        defer { close(descriptor) }
+        let entry = selection[item.index]
+        do throws(DatabaseError) {
+            try files.confirm(entry, descriptor: descriptor)
+            tree.note(entry)
+            state.withLock { state in
+                state.outcome.filesStaged += 1
+                state.outcome.bytesStaged += entry.size
+            }
+        } catch { record(error) }
+    }
+
+    func fail(_ item: UploadItem, descriptor: CInt?, _ error: SFTPError) {
+        if let descriptor { close(descriptor) }
+        record(tree.failure(error, selection[item.index]))
+    }
+
+    private func record(_ error: DatabaseError) {
+        state.withLock { state in
+            state.outcome.failures.append(error)
+            switch error.code {
+            case .noSpace, .cancelled, .unreachable, .io: state.isStopped = true
+            default: break
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import PlantDBCore
+import SFTPClient
+import Synchronization
+
+/// One scan on its way into a database on a server.
+actor SFTPTransaction: ScanTransaction {
+    nonisolated let tree: RemoteStagedTree
+    private let publication: RemotePublication
+    private let stagingPath: RemotePath
+    private let endpoint: SFTPEndpoint
+    private let area: RemoteStagingArea
+    private var removals: [ScanPath] = []
+    private var attributes: [FileEntry] = []
+    private var isOpen = true
+
+    nonisolated var fileSender: (any FileSender)? { tree }
+
+    static func begin(
+        on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions, endpoint: SFTPEndpoint,
+        area: RemoteStagingArea
+    ) async throws(DatabaseError) -> SFTPTransaction {
+        let publication = RemotePublication(scan: scan, base: base, endpoint: endpoint, options: options)
+        let current = try await publication.checkedBase()
+        let session = try await endpoint.connections.session()
+        let staging = try await translating("prepare scan \(scan) at \(endpoint.location)", scan: scan) {
+            () async throws(SFTPError) in
+            let staging = try await area.makeDirectory(session)
+            try await session.request(.makeDirectory(staging.appending("tree")))
+            return staging
+        }
+        let tree = RemoteStagedTree(
+            scan: scan, path: staging.appending("tree"), endpoint: endpoint, replacing: current,
+            options: options)
+        return SFTPTransaction(
+            tree: tree, publication: publication, stagingPath: staging, endpoint: endpoint, area: area)
+    }
+
+    private init(
+        tree: RemoteStagedTree, publication: RemotePublication, stagingPath: RemotePath,
+        endpoint: SFTPEndpoint,
+        area: RemoteStagingArea
+    ) {
+        self.tree = tree
+        self.publication = publication
+        self.stagingPath = stagingPath
+        self.endpoint = endpoint
+        self.area = area
+    }
+
+    func receive(_ parts: ScanPartStream, meter: ByteMeter) async throws(DatabaseError) -> ScanManifest {
+        try checkOpen()
+        return try await RemotePartReceiver(tree: tree).receive(parts, meter: meter)
+    }
+
+    func remove(_ paths: [ScanPath]) async throws(DatabaseError) {
+        try checkOpen()
+        removals += paths
+    }
+
+    func setAttributes(_ entries: [FileEntry]) async throws(DatabaseError) {
+        try checkOpen()
+        attributes += entries
+    }
+
+    func commit() async throws(DatabaseError) {
+        try checkOpen()
+        let (publication, tree, area, removals, attributes) = (publication, tree, area, removals, attributes)
+        // From here on it is not cancelled: half an update is worse than a late one.
+        let outcome: Result<Void, DatabaseError> = await Task {
+            do throws(DatabaseError) {
+                try await publication.publish(tree, area: area, removals: removals, attributes: attributes)
+                return .success(())
+            } catch { return .failure(error) }
+        }.value
+        await end()
+        try outcome.get()
+    }
+
+    func abort() async { await end() }
+
+    private func checkOpen() throws(DatabaseError) {
+        guard isOpen else {
+            throw DatabaseError(
+                .conflict, "the transaction on scan \(publication.scan) has ended", scan: publication.scan)
+        }
+    }
+
+    private func end() async {
+        guard isOpen else { return }
+        isOpen = false
+        let (endpoint, path) = (endpoint, stagingPath)
+        await Task {
+            // What cannot be removed now is reclaimed by the next run.
+            do { try await endpoint.connections.session().removeTree(path) } catch {}
+        }.value
+    }
+}

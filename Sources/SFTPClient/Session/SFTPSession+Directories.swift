@@ -1,0 +1,90 @@
+extension SFTPSession {
+    /// What a directory holds, without `.` and `..`, in the server's order.
+    ///
+    /// - Parameter limit: more entries than so many are a violation.
+    /// - Throws: `status`; `protocolViolation` for names that can be none: empty, or with `/` or NUL.
+    public func entries(ofDirectory path: RemotePath, limit: Int = 5_000_000) async throws(SFTPError)
+        -> [SFTPReply.Name]
+    {
+        guard case .handle(let handle) = try await request(.openDirectory(path)) else {
+            throw SFTPError(.protocolViolation, "no handle for a directory")
+        }
+        defer { submit(.close(handle)) { _ in } }
+        var result: [SFTPReply.Name] = []
+        while true {
+            // Two at a time: a directory of up to a hundred names, and its end, in one round trip.
+            async let first = names(handle)
+            async let second = names(handle)
+            let answers: (first: [SFTPReply.Name]?, second: [SFTPReply.Name]?)
+            do { answers = (try await first, try await second) } catch {
+                // Proof: `names` throws nothing else.
+                throw error as! SFTPError
+            }
+            for name in (answers.first ?? []) + (answers.second ?? []) {
+                if name.bytes == [UInt8(ascii: ".")] || name.bytes == Array("..".utf8) { continue }
+                guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/"))
+                else {
+                    throw SFTPError(
+                        .protocolViolation, "the server listed a name that can be none in \(path)")
+                }
+                result.append(name)
+            }
+            guard result.count <= limit else {
+                throw SFTPError(.protocolViolation, "the directory \(path) has more than \(limit) entries")
+            }
+            if answers.first == nil || answers.second == nil { return result }
+        }
+    }
+
+    /// nil: the end.
+    private func names(_ handle: RemoteHandle) async throws(SFTPError) -> [SFTPReply.Name]? {
+        do throws(SFTPError) {
+            guard case .names(let names) = try await request(.readDirectory(handle)) else {
+                throw SFTPError(.protocolViolation, "no names for a directory")
+            }
+            return names
+        } catch {
+            if error.code == .status(.endOfFile) { return nil }
+            throw error
+        }
+    }
+
+    /// nil: there is nothing of that name. Of a symbolic link itself.
+    public func attributes(of path: RemotePath) async throws(SFTPError) -> FileAttributes? {
+        do throws(SFTPError) {
+            guard case .attributes(let attributes) = try await request(.lstat(path)) else {
+                throw SFTPError(.protocolViolation, "no attributes for \(path)")
+            }
+            return attributes
+        } catch {
+            if error.code == .status(.noSuchFile) { return nil }
+            throw error
+        }
+    }
+
+    /// Sends all, many at a time, and waits for all answers.
+    ///
+    /// - Throws: the first failure; what was sent after it may or may not have been done.
+    public func requestAll(_ requests: [SFTPRequest], atATime width: Int = 64) async throws(SFTPError) {
+        let failure = await withTaskGroup(of: SFTPError?.self) { group in
+            var next = 0
+            var failure: SFTPError?
+            func start() {
+                guard next < requests.count, failure == nil else { return }
+                let request = requests[next]
+                next += 1
+                group.addTask {
+                    do throws(SFTPError) { try await self.request(request) } catch { return error }
+                    return nil
+                }
+            }
+            for _ in 0..<width { start() }
+            for await answer in group {
+                if failure == nil { failure = answer }
+                start()
+            }
+            return failure
+        }
+        if let failure { throw failure }
+    }
+}

@@ -1,0 +1,100 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import PlantDBCore
+import PlantDBSync
+import SFTPClient
+
+/// How ssh:// locations are reached.
+struct SSHOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The private key to log in with.", valueName: "file"))
+    var identity: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "An option of ssh_config(5), such as ProxyJump=gate. Repeatable.", valueName: "key=value"),
+        transform: { text in
+            guard let equals = text.firstIndex(where: { $0 == "=" || $0 == " " }), equals > text.startIndex
+            else {
+                throw ValidationError("“\(text.printable)” is not of the form Key=value")
+            }
+            return text
+        })
+    var sshOption: [String] = []
+
+    @Flag(help: "Take the key of a host that is not known yet. A changed one is refused all the same.")
+    var acceptNewHostKey = false
+
+    @Flag(help: "Ask for the password at the terminal, once, for all connections.")
+    var askPass = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The first line of this file is the password; - for standard input.", valueName: "file"))
+    var passwordFile: String?
+
+    func validate() throws {
+        if askPass && passwordFile != nil {
+            throw ValidationError("--ask-pass and --password-file exclude each other")
+        }
+    }
+
+    /// - Throws: where the password cannot be read.
+    func access() throws(DatabaseError) -> RemoteAccess {
+        var access = RemoteAccess()
+        access.sshOptions = sshOption
+        access.identity = identity
+        access.acceptsNewHostKey = acceptNewHostKey
+        access.isInteractive = Self.hasTerminal
+        if let secret = try password() {
+            do throws(SFTPError) {
+                access.askpass = try AskpassServer(secret, program: try Self.ownPath())
+            } catch { throw DatabaseError(.io, "cannot hand the password to ssh", cause: error.message) }
+        }
+        return access
+    }
+
+    private static var hasTerminal: Bool {
+        let terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
+        if terminal >= 0 { close(terminal) }
+        return terminal >= 0
+    }
+
+    private func password() throws(DatabaseError) -> Secret? {
+        if askPass {
+            // getpass(3) keeps no more than it must, and writes to the terminal itself.
+            guard Self.hasTerminal, let text = getpass("Password: ") else {
+                throw DatabaseError(
+                    .authentication, "there is no terminal to ask for the password at; use --password-file")
+            }
+            defer { memset(text, 0, strlen(text)) }
+            return Secret(String(cString: text))
+        }
+        guard let passwordFile else { return nil }
+        let bytes: [UInt8]
+        do {
+            bytes =
+                passwordFile == "-"
+                ? Array(try FileHandle.standardInput.readToEnd() ?? Data())
+                : Array(try Data(contentsOf: URL(fileURLWithPath: passwordFile)))
+        } catch {
+            throw DatabaseError(
+                .invalidArgument, "cannot read the password from \(passwordFile.printable)",
+                cause: error.localizedDescription)
+        }
+        let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
+        guard !line.isEmpty else {
+            throw DatabaseError(
+                .invalidArgument, "\(passwordFile.printable) begins with an empty line: no password")
+        }
+        return Secret(Array(line))
+    }
+
+    /// ssh starts this program once more to be asked for the password.
+    private static func ownPath() throws(SFTPError) -> String {
+        var buffer = [CChar](repeating: 0, count: 4097)
+        let count = readlink("/proc/self/exe", &buffer, 4096)
+        guard count > 0 else { throw SFTPError(.local, "/proc/self/exe cannot be read") }
+        return String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+}
