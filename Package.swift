@@ -89,6 +89,9 @@ let package = Package(
         .executableTarget(name: "plantdb-bench"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
+        .testTarget(
+            name: "PlantDBSFTPTests",
+            dependencies: ["PlantDBSFTP", "SFTPClient", "PlantDBSync", "PlantDBTesting"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),

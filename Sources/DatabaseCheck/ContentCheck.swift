@@ -17,6 +17,13 @@ struct ContentCheck {
                     + "the database; make the directory, it may be empty")
             outcome.log.refuse([.v016], "it has no directory “metadata”")
         }
+        if manifest.scan.container == nil, manifest.entry(at: .timelapseMarker)?.kind == .file {
+            outcome.log.add(
+                .error, .timelapse, path: ScanPath.timelapseMarker.rawValue,
+                "it is a scan and has the marker of a timelapse container: 0.16 and later take its filesets "
+                    + "for broken scans, and refuse to open the database; remove the marker")
+            outcome.log.refuse([.v016], "it is a scan and has the marker of a timelapse container")
+        }
         let index = checkIndex(&outcome.log)
         checkMetadata(index, &outcome)
         if let index { compare(with: index, &outcome.log) }
@@ -44,10 +51,16 @@ struct ContentCheck {
                 "\(error.message): no release opens the database; \(advice)")
             log.refuse(UpstreamRelease.allCases, "its files.json is not valid JSON")
             return nil
+        case .notUTF8:
+            log.add(
+                .error, .invalidIndex, path: path,
+                "it is not valid UTF-8: no release opens the database; \(advice)")
+            log.refuse(UpstreamRelease.allCases, "its files.json is not valid UTF-8")
+            return nil
         case .json(let value):
             do throws(DatabaseError) {
                 let index = try FileIndex(value)
-                for flaw in index.flaws { report(flaw, &log) }
+                for flaw in index.flaws { report(flaw, in: value, &log) }
                 return index
             } catch {
                 log.add(.error, .invalidIndex, path: path, "\(error.message); \(advice)")
@@ -60,7 +73,10 @@ struct ContentCheck {
         }
     }
 
-    private func report(_ flaw: IndexFlaw, _ log: inout FindingLog) {
+    private func report(_ flaw: IndexFlaw, in index: JSONValue, _ log: inout FindingLog) {
+        let entry = index["filesets"]?.array?[flaw.filesetPosition]
+        // 0.14 looks at no entry of a fileset whose directory is not there.
+        let isLoaded = flaw.fileset.map { isPresent($0) } ?? false
         var place = "entry \(flaw.filesetPosition + 1) of “filesets”"
         if let fileset = flaw.fileset { place += " (“\(fileset.printable)”)" }
         if let position = flaw.filePosition {
@@ -70,18 +86,32 @@ struct ContentCheck {
         let what: String
         var severity = Finding.Severity.warning
         switch flaw.kind {
-        case .filesetNotAnObject, .fileNotAnObject: what = "it is no object"
+        case .filesetNotAnObject:
+            severity = .error
+            what = "it is no object: 0.14 refuses to open the database, the others drop it"
+            log.refuse([.v014], "an entry of “filesets” in its files.json is no object")
+        case .fileNotAnObject:
+            severity = .error
+            what = "it is no object: 0.14 refuses to open the database, the others drop it"
+            if isLoaded { log.refuse([.v014], "a file of its files.json is no object") }
+        case .filesetWithoutID where (entry?["id"] ?? .null) != .null:
+            severity = .error
+            what = "its “id” is no text: 0.14 refuses to open the database, the others drop the fileset"
+            log.refuse([.v014], "the id of a fileset in its files.json is no text")
         case .filesetWithoutID, .fileWithoutID:
             what = "it has no text “id”: every release drops it, and 0.15 rewrites files.json without it"
         case .filesetWithoutFiles:
             severity = .error
             what = "it has no “files”: 0.14 refuses to open the database, the others drop the fileset"
-            log.refuse([.v014], "a fileset of its files.json has no “files”")
-        case .filesNotAList: what = "its “files” is no list"
+            if isLoaded { log.refuse([.v014], "a fileset of its files.json has no “files”") }
+        case .filesNotAList:
+            severity = .error
+            what = "its “files” is no list: 0.14 refuses to open the database, the others drop the fileset"
+            if isLoaded { log.refuse([.v014], "the “files” of a fileset in its files.json is no list") }
         case .fileWithoutName:
             severity = .error
             what = "it has no text “file”: 0.14 refuses to open the database, the others drop the file"
-            log.refuse([.v014], "a file of its files.json has no “file”")
+            if isLoaded { log.refuse([.v014], "a file of its files.json has no “file”") }
         case .duplicateFileset: what = "the fileset is listed twice: only the last entry is seen"
         case .duplicateFile: what = "the file's id is listed twice: only the last entry is seen"
         case .unsafeFilesetID: what = "its id is not the name of a directory in the scan"
@@ -204,10 +234,14 @@ struct ContentCheck {
         case .json(let value):
             switch value["timelapse"] {
             case .object(let timelapse)?:
-                outcome.timelapse = timelapse["id"]?.string.map { .member(of: $0) } ?? TimelapseClaim.none
+                switch timelapse["id"] {
+                case .string(let name)? where !name.isEmpty: outcome.timelapse = .member(of: name)
+                case let id? where id.isTruthy: outcome.timelapse = .unusable
+                default: outcome.timelapse = TimelapseClaim.none
+                }
             default: outcome.timelapse = TimelapseClaim.none
             }
-        case .invalid: outcome.timelapse = TimelapseClaim.none
+        case .invalid, .notUTF8: outcome.timelapse = TimelapseClaim.none
         case nil:
             if manifest.position(of: .scanMetadata) == nil { outcome.timelapse = TimelapseClaim.none }
         }
@@ -218,40 +252,58 @@ struct ContentCheck {
                     .error, .invalidJSON, path: path.rawValue,
                     "\(error.message); every release reads it as empty, and writes it so at the next change; "
                         + "correct it")
-            case .json(let value): reportShape(of: path, value, index, &outcome.log)
+            case .notUTF8: reportUnread(path, "is not valid UTF-8", .invalidJSON, index, &outcome.log)
+            case .json(let value):
+                reportUnread(
+                    path, "should be an object and is \(value.kindDescription)", .wrongShape, index,
+                    &outcome.log)
             }
         }
         guard let index else { return }
         findOrphans(index, &outcome.log)
     }
 
-    private func reportShape(
-        of path: ScanPath, _ value: JSONValue, _ index: FileIndex?, _ log: inout FindingLog
+    /// Metadata over which a release does not merely pass, as it does over broken JSON.
+    private func reportUnread(
+        _ path: ScanPath, _ flaw: String, _ code: Finding.Code, _ index: FileIndex?, _ log: inout FindingLog
     ) {
-        let components = path.components
-        var what = "the file it describes is dropped"
-        if path == .scanMetadata || path == Documents.measures {
-            log.refuse(UpstreamRelease.allCases, "its \(path) is not an object")
-            what = "no release opens the database"
-        } else if components.count == 2 {
-            what = "the fileset is dropped"
-            if path.name == "images.json", index?.fileset("images") != nil {
-                log.refuse([.v014, .v015], "its \(path) is not an object")
-                what = "0.14 and 0.15 refuse to open the database, and 0.15 empties files.json before that"
+        let releases = releasesRefusing(path, index)
+        if !releases.isEmpty { log.refuse(releases, "its \(path) \(flaw)") }
+        let others =
+            path.components.count == 2 ? "the fileset is dropped" : "the file it describes is dropped"
+        let what =
+            switch releases {
+            case []: others
+            case [.v014]: "0.14 refuses to open the database, with the others \(others)"
+            case [.v014, .v015]:
+                "0.14 and 0.15 refuse to open the database, and 0.15 empties files.json before that"
+            default: "no release opens the database"
             }
-        } else if components.count == 3, describes(path, in: index) {
-            log.refuse([.v014], "its \(path) is not an object")
-            what = "0.14 refuses to open the database, the others drop the file it describes"
-        }
-        log.add(
-            .error, .wrongShape, path: path.rawValue,
-            "it should be an object and is \(value.kindDescription): \(what); correct it")
+        log.add(.error, code, path: path.rawValue, "it \(flaw): \(what); correct it")
     }
 
-    private func describes(_ path: ScanPath, in index: FileIndex?) -> Bool {
+    private func releasesRefusing(_ path: ScanPath, _ index: FileIndex?) -> [UpstreamRelease] {
+        if path == .scanMetadata || path == Documents.measures { return UpstreamRelease.allCases }
         let components = path.components
-        guard components.count == 3, let fileset = index?.fileset(String(components[1])) else { return false }
-        return fileset.file(String(components[2].dropLast(".json".count))) != nil
+        let id = String(path.name.dropLast(".json".count))
+        switch components.count {
+        case 2:
+            // 0.14 and 0.15 take the scan's own metadata from it, be the fileset there or not.
+            if id == "images" { return [.v014, .v015] }
+            return index?.fileset(id) != nil && isPresent(id) ? [.v014] : []
+        case 3:
+            let fileset = String(components[1])
+            guard let file = index?.fileset(fileset)?.file(id) else { return [] }
+            return isPresent("\(fileset)/\(file.file)") ? [.v014] : []
+        default: return []
+        }
+    }
+
+    /// Whether something of that name is in the scan.
+    private func isPresent(_ path: String) -> Bool {
+        // What is no path of ours was reported as a flaw of the index.
+        guard let path = try? ScanPath(path) else { return false }
+        return manifest.holds(path)
     }
 
     private func findOrphans(_ index: FileIndex, _ log: inout FindingLog) {

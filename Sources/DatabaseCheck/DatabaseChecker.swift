@@ -3,6 +3,10 @@ import PlantDBCore
 /// Looks a database over, wherever it is, and says what is wrong with it and which upstream
 /// releases would refuse to open it. Reads only.
 ///
+/// It looks at scans and at what stands between them; not at hidden directories, not at what
+/// lies behind symbolic links, and not at accounts and locks, over which a release can
+/// stumble too.
+///
 /// Costs one listing of every scan and a read of its JSON files, one stream a scan.
 public struct DatabaseChecker: Sendable {
     private let source: any ScanSource
@@ -91,7 +95,8 @@ public struct DatabaseChecker: Sendable {
         case .symbolicLink:
             log.add(
                 .warning, .symbolicLink,
-                "it is a symbolic link, which is not followed and not synced; put the directory itself here")
+                "it is a symbolic link, which is not followed and not synced, and if it leads to a directory, "
+                    + "0.16 and later refuse to open the database; put the directory itself here")
         case .specialFile:
             log.add(.warning, .specialFile, "it is neither a file nor a directory; remove it")
         }
@@ -111,4 +116,6 @@ struct ScanOutcome: Sendable {
 enum TimelapseClaim: Sendable, Hashable {
     case none
     case member(of: String)
+    /// It names one by something that is no text.
+    case unusable
 }

@@ -5,6 +5,8 @@ struct Documents {
     enum Document {
         case json(JSONValue)
         case invalid(DatabaseError)
+        /// Text that releases fail to decode, before they look for JSON in it.
+        case notUTF8
     }
 
     // Proof: a plain name of letters and a dot keeps every rule of ScanPath.
@@ -21,10 +23,24 @@ struct Documents {
         paths.append(path)
         let document: Document
         do throws(DatabaseError) { document = .json(try JSONValue(parsing: content)) } catch {
-            document = .invalid(error)
+            document = String(validating: content, as: UTF8.self) == nil ? .notUTF8 : .invalid(error)
         }
         if path == .index || path == .scanMetadata || path == .timelapseMarker { kept[path] = document }
         if case .json(.object) = document { return }
         flawed.append((path, document))
+    }
+}
+
+extension JSONValue {
+    /// Whether Python takes it for true: upstream decides so whether an id is there.
+    var isTruthy: Bool {
+        switch self {
+        case .null: false
+        case .bool(let value): value
+        case .number: double != 0
+        case .string(let text): !text.isEmpty
+        case .array(let elements): !elements.isEmpty
+        case .object(let object): object.count > 0
+        }
     }
 }

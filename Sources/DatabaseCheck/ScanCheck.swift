@@ -46,7 +46,7 @@ struct ScanCheck: Sendable {
         // stray directory stays unknown.
         guard let manifest = try await source.manifest(of: summary.scan, detail: .listing) else { return }
         outcome.fileCount = manifest.fileCount
-        if manifest.holds(ScanPath.metadata), manifest.position(of: .index) == nil {
+        if manifest.holds(ScanPath.metadata), manifest.entry(at: .index)?.kind != .file {
             outcome.log.add(
                 .error, .missingIndex, path: ScanPath.index.rawValue,
                 "it has metadata and no files.json: it looks like a scan that was not copied to the end, "
@@ -69,6 +69,11 @@ struct ScanCheck: Sendable {
             outcome.log.add(
                 .warning, .invalidJSON, path: ScanPath.timelapseMarker.rawValue,
                 "\(error.message); servers of 0.16 and later answer an error for this timelapse; correct it")
+        case .notUTF8:
+            outcome.log.add(
+                .warning, .invalidJSON, path: ScanPath.timelapseMarker.rawValue,
+                "it is not valid UTF-8, so servers of 0.16 and later answer an error for this timelapse; "
+                    + "correct it")
         case nil: break
         }
         ContentCheck(manifest: manifest, documents: documents).checkEntries(&outcome)

@@ -10,16 +10,23 @@ struct StrayDirectory {
     static let toleratedName = "configs"
 
     func report(to log: inout FindingLog) {
-        if name == Self.toleratedName {
+        let isMember = name.utf8.contains(UInt8(ascii: "/"))
+        let ownName = name.split(separator: "/").last ?? ""
+        if ownName == Self.toleratedName {
             log.add(
                 .note, .strayDirectory,
                 "it holds configurations and is no scan; 0.15 offers to delete it when it is opened on a "
                     + "terminal")
-        } else if name.utf8.contains(UInt8(ascii: "/")) {
+        } else if isMember, ownName.utf8.first == UInt8(ascii: ".") {
             log.add(
-                .warning, .strayDirectory,
-                "it lies in a timelapse container and is not a scan (\(reason.printable)); move it out of the "
-                    + "database")
+                .note, .strayDirectory,
+                "it is hidden and lies in a timelapse container; no release looks into it")
+        } else if isMember {
+            log.add(
+                .error, .strayDirectory,
+                "it lies in a timelapse container and is not a scan (\(reason.printable)): 0.16 and later "
+                    + "refuse to open the database; move it out of the database")
+            log.refuse([.v016], "it is a directory that is not a scan (\(reason.printable))")
         } else {
             log.add(
                 .error, .strayDirectory,

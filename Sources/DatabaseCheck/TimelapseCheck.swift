@@ -38,6 +38,14 @@ struct TimelapseCheck {
     }
 
     private func compare(_ scan: ScanID, _ claim: TimelapseClaim?, log: inout FindingLog) {
+        if claim == .unusable {
+            log.add(
+                .error, .timelapse, path: ScanPath.scanMetadata.rawValue,
+                "the “id” of its “timelapse” is not a text, so 0.16 and later refuse to open the database; "
+                    + "correct it")
+            log.refuse([.v016], "the id of its timelapse is not a text")
+            return
+        }
         let advice = "edit “timelapse” in \(ScanPath.scanMetadata), or move the scan"
         switch (scan.container, claim) {
         case (nil, .member(let named)?):

@@ -84,7 +84,9 @@ struct DatabaseCheckerTests {
                 {"id": "Voxels"}
             ]}
             """#
-        let report = try await check(["a": .good.with("files.json", index)])
+        let report = try await check([
+            "a": .good.with("files.json", index).with("Voxels/", "").with("images/x", "")
+        ])
         let flaws = report.findings.filter { $0.code == .indexFlaw }
         #expect(flaws.count == 5)
         #expect(flaws.filter { $0.severity == .error }.count == 3)
@@ -107,6 +109,38 @@ struct DatabaseCheckerTests {
         #expect(report.worst == .error)
     }
 
+    @Test(arguments: [
+        (#"{"id": "images"}"#, true), (#"{"id": "images", "files": {}}"#, true),
+        (#"{"id": "images", "files": [null]}"#, true), (#"{"id": "images", "files": [{"id": "a"}]}"#, true),
+        ("null", true), (#"{"id": 3, "files": []}"#, true), (#"{"id": null, "files": []}"#, false),
+        // Of a fileset that is not there no release looks at the rest.
+        (#"{"id": "gone"}"#, false), (#"{"id": "gone", "files": {}}"#, false),
+        (#"{"id": "gone", "files": [null]}"#, false), (#"{"id": "gone", "files": [{"id": "a"}]}"#, false),
+    ])
+    func unusableEntriesStop0_14(_ entry: String, _ isRefused: Bool) async throws {
+        let report = try await check(["a": .good.with("files.json", #"{"filesets": [\#(entry)]}"#)])
+        #expect(refusing(report) == (isRefused ? [.v014] : []))
+        #expect(report.findings.contains { $0.code == .indexFlaw })
+    }
+
+    /// Metadata of a fileset, and what is not on disk.
+    @Test func metadataIsReadWithWhatItDescribes() async throws {
+        let index = #"""
+            {"filesets": [{"id": "images", "files": [{"id": "0", "file": "0.jpg"}]}, {"id": "V", "files": []}]}
+            """#
+        let scan = DictionarySource.Content.good.with("files.json", index)
+        let fileset = scan.with("metadata/V.json", "[]")
+        #expect(refusing(try await check(["a": fileset])) == [])
+        #expect(refusing(try await check(["a": fileset.with("V/", "")])) == [.v014])
+        let file = scan.with("metadata/images/0.json", "[]")
+        #expect(refusing(try await check(["a": file])) == [])
+        #expect(refusing(try await check(["a": file.with("images/0.jpg", "")])) == [.v014])
+        // 0.14 and 0.15 read this one in any case.
+        let images = DictionarySource.Content.good.with("files.json", #"{"filesets": []}"#)
+        #expect(
+            refusing(try await check(["a": images.with("metadata/images.json", "[]")])) == [.v014, .v015])
+    }
+
     @Test func aMissingIndexOrMetadataStopsReleases() async throws {
         #expect(refusing(try await check(["a": .good.with("files.json", nil)])) == [.v015, .v016])
         var bare = DictionarySource.Content.good
@@ -123,6 +157,9 @@ struct DatabaseCheckerTests {
         let report = try await check(["a": .good.with(path, "[1]")])
         #expect(refusing(report) == releases)
         #expect(found(report) == ["wrongShape \(path)"])
+        let undecodable = try await check(["a": .good.with(path, "{\"a\": \"\u{fffd}\"}")])
+        #expect(refusing(undecodable) == releases)
+        #expect(found(undecodable) == ["invalidJSON \(path)"])
         // What is no JSON at all is read as empty by every release.
         let invalid = try await check(["a": .good.with(path, "{\"a\": oops}")])
         #expect(found(invalid) == ["invalidJSON \(path)"])
@@ -136,13 +173,15 @@ struct DatabaseCheckerTests {
             "configs": .init(kind: .stray(reason: "it has no files.json")),
             "half": .init(
                 kind: .stray(reason: "it has no files.json"), files: ["metadata/metadata.json": "{}"]),
+            "odd": .init(
+                kind: .stray(reason: "it has no files.json"), files: ["metadata/": "", "files.json/": ""]),
         ])
         #expect(report.refusals(by: .v014).isEmpty)
-        #expect(report.refusals(by: .v015).map(\.scan) == ["half"])
-        #expect(report.refusals(by: .v016).map(\.scan) == ["half", "models"])
+        #expect(report.refusals(by: .v015).map(\.scan) == ["half", "odd"])
+        #expect(report.refusals(by: .v016).map(\.scan) == ["half", "models", "odd"])
         #expect(report.findings.filter { $0.scan == "configs" }.map(\.severity) == [.note])
         #expect(report.scansChecked == 1)
-        #expect(report.counts == [.error: 3, .note: 1])
+        #expect(report.counts == [.error: 5, .note: 1])
     }
 
     @Test func namesThatAreNoScanNamesAreFound() async throws {
@@ -203,6 +242,25 @@ struct DatabaseCheckerTests {
         // No release of 0.16 opens a container that has a scan; an empty one it opens.
         #expect(refusing(good) == [.v016])
         #expect(refusing(try await check(["TL": container])).isEmpty)
+
+        // What else may lie in one.
+        for (name, isRefused) in [("TL/stray", true), ("TL/configs", false)] {
+            let stray = DictionarySource.Content(kind: .stray(reason: "it has no files.json"))
+            let report = try await check(["TL": container, name: stray])
+            #expect(refusing(report) == (isRefused ? [.v016] : []), "\(name)")
+            #expect(report.findings.contains { $0.code == .strayDirectory && $0.scan == name })
+        }
+        var source = DictionarySource(scans: ["TL": container])
+        source.skipped = [SkippedEntry(path: "TL/.cache", reason: .notAScan)]
+        #expect(refusing(try await DatabaseChecker(source: source).run()).isEmpty)
+        source.skipped = [SkippedEntry(path: "TL/a b", reason: .notAScan)]
+        #expect(refusing(try await DatabaseChecker(source: source).run()) == [.v016])
+        // What is no name of one.
+        for (id, isRefused) in [("3", true), ("[1]", true), ("0", false), (#""""#, false), ("null", false)] {
+            let report = try await check(["flat": member(#"{"timelapse": {"id": \#(id)}}"#)])
+            #expect(refusing(report) == (isRefused ? [.v016] : []), "\(id)")
+        }
+        #expect(refusing(try await check(["a": .good.with("timelapse.json", "{}")])) == [.v016])
 
         for (scan, metadata) in [
             ("TL/a", "{}"), ("TL/a", nil), ("TL/a", #"{"timelapse": {"id": "other"}}"#),

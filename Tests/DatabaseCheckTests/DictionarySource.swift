@@ -5,7 +5,7 @@ import PlantDBCore
 struct DictionarySource: ScanSource {
     struct Content: Sendable {
         var kind = ScanSummary.Kind.scan
-        /// By path; a path with a final “/” is a directory.
+        /// By path; a path with a final “/” is a directory. A “\u{fffd}” is bytes that are no UTF-8.
         var files: [String: String] = [:]
         var modified: [String: ModificationTime] = [:]
         var skipped: [SkippedEntry] = []
@@ -60,7 +60,10 @@ struct DictionarySource: ScanSource {
             for entry in selection.reversed() {
                 parts.append(.begin(entry))
                 // In two parts, as they come from a wire.
-                let bytes = Array((content.files[entry.path.rawValue] ?? "").utf8)
+                let text = content.files[entry.path.rawValue] ?? ""
+                let bytes = text.unicodeScalars.flatMap { scalar in
+                    scalar == "\u{fffd}" ? [0xff, 0xff, 0xff] : Array(String(scalar).utf8)
+                }
                 parts.append(.bytes(ByteBuffer(bytes: bytes.prefix(bytes.count / 2))))
                 parts.append(.bytes(ByteBuffer(bytes: bytes.dropFirst(bytes.count / 2))))
                 parts.append(.end(nil))

@@ -78,7 +78,8 @@ extension Faults {
             try scene.reset()
             let run = try await Command.traced(
                 [
-                    "-e", "trace=\(point.call)", "-e", "inject=\(point.call):\(point.fault):when=\(point.number)",
+                    "-e", "trace=\(point.call)", "-e",
+                    "inject=\(point.call):\(point.fault):when=\(point.number)",
                     "-o", folder.appending("trace"),
                 ], arguments)
             let trace = String(decoding: try bytesOnDisk(folder.appending("trace")), as: UTF8.self)
@@ -94,7 +95,8 @@ extension Faults {
             {
                 problems.append("I11 not 28: \(run)")
             }
-            if !point.fault.hasPrefix("error=E") || Self.interrupted.contains(where: { $0.error == point.fault }),
+            if !point.fault.hasPrefix("error=E")
+                || Self.interrupted.contains(where: { $0.error == point.fault }),
                 run.code != 0
             {
                 problems.append("not gone on with: \(run)")

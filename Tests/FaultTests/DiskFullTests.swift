@@ -4,7 +4,8 @@ import Testing
 
 extension Faults {
     /// F6: the disk is full. I1, I4, I8; FM 28.
-    @Suite("F6: full disks", .serialized, .enabled(if: Machine.hasTmpfs, "F6 NOT TESTED: needs root and tmpfs"))
+    @Suite(
+        "F6: full disks", .serialized, .enabled(if: Machine.hasTmpfs, "F6 NOT TESTED: needs root and tmpfs"))
     struct DiskFullTests {
         private static let roomy = 64 << 10
         /// Each takes up a page, so what a run really writes is more than the plan says.
@@ -41,7 +42,8 @@ extension Faults {
                 try disk.resize(kilobytes: Self.roomy)
                 try scene.reset()
                 try disk.resize(kilobytes: try disk.usage().kilobytes + planned + kilobytes)
-                try await check(scene, started: kilobytes > 0, "\(kilobytes) KiB more than planned are free") {
+                try await check(scene, started: kilobytes > 0, "\(kilobytes) KiB more than planned are free")
+                {
                     try disk.resize(kilobytes: Self.roomy)
                 }
             }

@@ -90,7 +90,8 @@ extension Faults {
             let writer = Task.detached {
                 while !Task.isCancelled {
                     try shell(
-                        "dd", "if=/dev/urandom", "of=\(path)", "bs=1k", "count=1", "conv=notrunc", "status=none")
+                        "dd", "if=/dev/urandom", "of=\(path)", "bs=1k", "count=1", "conv=notrunc",
+                        "status=none")
                     try await pause(milliseconds: 5)
                 }
             }

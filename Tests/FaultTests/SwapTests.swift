@@ -32,7 +32,8 @@ extension Faults {
 
         /// What is swapped, relative to the side's root.
         private static let places = [
-            "plant_0", "plant_0/images", "plant_0/metadata", "plant_0/images/00000_rgb.jpg", "plant_0/files.json",
+            "plant_0", "plant_0/images", "plant_0/metadata", "plant_0/images/00000_rgb.jpg",
+            "plant_0/files.json",
             "plant_0/metadata/metadata.json",
         ]
 
@@ -57,7 +58,9 @@ extension Faults {
                 try SampleDatabase.plants(2, images: 5, seed: 5).write(to: target)
                 let own = Set(try treeSnapshot(source).files.compactMap(\.value.digest))
                     .union(try treeSnapshot(target).files.compactMap(\.value.digest))
-                guard symlink(sentinel + "/" + place, link) == 0 else { throw SpawnFailure(message: "symlink") }
+                guard symlink(sentinel + "/" + place, link) == 0 else {
+                    throw SpawnFailure(message: "symlink")
+                }
                 let flipper = Flipper((inSource ? source : target) + "/" + place, link)
                 let ending = try await Command.run([
                     "sync", source, target, "--json", "--delete", "--max-delete", "100%", "--checksum",

@@ -20,8 +20,9 @@ public struct DatabaseLocation: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the two are one place, or one lies in the other.
     public func overlaps(_ other: DatabaseLocation) -> Bool {
-        guard let identity, let otherIdentity = other.identity else { return false }
-        return identity == otherIdentity || enclosing.contains(otherIdentity)
-            || other.enclosing.contains(identity)
+        // A place that does not exist yet has no identity, and lies in others all the same.
+        if let identity, identity == other.identity || other.enclosing.contains(identity) { return true }
+        guard let otherIdentity = other.identity else { return false }
+        return enclosing.contains(otherIdentity)
     }
 }

@@ -28,7 +28,14 @@ public struct ListingBuilder: Sendable {
         }
     }
 
-    public private(set) var listing = DatabaseListing(scans: [])
+    private var found = DatabaseListing(scans: [])
+
+    /// In the order of the names, whatever order they came in.
+    public var listing: DatabaseListing {
+        DatabaseListing(
+            scans: found.scans.sorted { $0.scan < $1.scan },
+            skipped: found.skipped.sorted { $0.path < $1.path })
+    }
 
     public init() {}
 
@@ -38,7 +45,7 @@ public struct ListingBuilder: Sendable {
     public mutating func skip(
         _ name: some Collection<UInt8>, _ reason: SkippedEntry.Reason, detail: String? = nil
     ) {
-        listing.skipped.append(
+        found.skipped.append(
             SkippedEntry(
                 path: String(decoding: name, as: UTF8.self).printable, reason: reason, detail: detail))
     }
@@ -57,7 +64,7 @@ public struct ListingBuilder: Sendable {
         }
         let kind: ScanSummary.Kind =
             facts.hasTimelapseMarker ? .timelapse : reason.map { .stray(reason: $0) } ?? .scan
-        listing.scans.append(ScanSummary(scan: scan, kind: kind))
+        found.scans.append(ScanSummary(scan: scan, kind: kind))
         return facts.hasTimelapseMarker ? scan : nil
     }
 
@@ -69,7 +76,7 @@ public struct ListingBuilder: Sendable {
         }
         do throws(DatabaseError) {
             let scan = try container.member(text)
-            listing.scans.append(ScanSummary(scan: scan, kind: reason.map { .stray(reason: $0) } ?? .scan))
+            found.scans.append(ScanSummary(scan: scan, kind: reason.map { .stray(reason: $0) } ?? .scan))
         } catch { skip(path, reason == nil ? .invalidName : .notAScan, detail: reason ?? error.message) }
     }
 }

@@ -14,6 +14,7 @@ public struct ContractCheck: Sendable, CustomStringConvertible {
         case emptyFiles
         case allNames
         case locks
+        case scanLocks
         case timelapses
     }
 
@@ -87,6 +88,7 @@ public struct ContractCheck: Sendable, CustomStringConvertible {
                 case .emptyFiles: traits.keepsEmptyFiles
                 case .allNames: traits.keepsAllNames
                 case .locks: traits.hasLocks
+                case .scanLocks: traits.hasScanLocks
                 case .timelapses: traits.hasTimelapses
                 }
             if !isThere { return "it does not offer \(need)" }

@@ -29,6 +29,8 @@ public struct ContractTraits: Sendable, Hashable {
     /// Names outside ASCII, with spaces and quotes, of 255 bytes, 16 deep.
     public var keepsAllNames = true
     public var hasLocks = true
+    /// Locks of single scans, beside that of the database.
+    public var hasScanLocks = true
     /// Releases 0.16 and later.
     public var hasTimelapses = true
 

@@ -1,13 +1,15 @@
 import PlantDBCore
 
 extension EndpointContract {
-    private static let scopes: [LockScope] = [.database, .scan(ContractNames.scan)]
+    private static func scopes(_ subject: ContractSubject) -> [LockScope] {
+        subject.fixture.traits.hasScanLocks ? [.database, .scan(ContractNames.scan)] : [.database]
+    }
 
     static let lockChecks: [ContractCheck] = [
         ContractCheck("readers share a lock", [.newScans, .locks]) { subject in
             try await subject.publish(.minimal(), as: ContractNames.scan)
             let other = try await subject.another()
-            for scope in scopes {
+            for scope in scopes(subject) {
                 let one = try await subject.endpoint.acquireLock(scope, mode: .shared, wait: .zero)
                 let two = try await other.acquireLock(scope, mode: .shared, wait: .zero)
                 await one.release()
@@ -18,7 +20,7 @@ extension EndpointContract {
             subject in
             try await subject.publish(.minimal(), as: ContractNames.scan)
             let other = try await subject.another()
-            for scope in scopes {
+            for scope in scopes(subject) {
                 let lock = try await subject.endpoint.acquireLock(scope, mode: .exclusive, wait: .zero)
                 for mode in [LockMode.shared, .exclusive] {
                     try await subject.expectError(.locked, when: "a \(mode) lock beside an exclusive one") {
@@ -34,7 +36,7 @@ extension EndpointContract {
         ContractCheck("a reader's lock keeps writers out", [.newScans, .locks]) { subject in
             try await subject.publish(.minimal(), as: ContractNames.scan)
             let other = try await subject.another()
-            for scope in scopes {
+            for scope in scopes(subject) {
                 let lock = try await subject.endpoint.acquireLock(scope, mode: .shared, wait: .zero)
                 try await subject.expectError(.locked, when: "an exclusive lock beside a shared one") {
                     try await other.acquireLock(scope, mode: .exclusive, wait: .zero)
@@ -54,7 +56,7 @@ extension EndpointContract {
         },
         ContractCheck("whoever waits gets the lock when it is released", [.newScans, .locks]) { subject in
             let other = try await subject.another()
-            for scope in scopes {
+            for scope in scopes(subject) {
                 let lock = try await subject.endpoint.acquireLock(scope, mode: .exclusive, wait: .zero)
                 async let waiting = other.acquireLock(scope, mode: .exclusive, wait: .seconds(60))
                 try await Task.sleep(for: .milliseconds(30))
@@ -83,7 +85,7 @@ extension EndpointContract {
             await one.release()
             await two.release()
         },
-        ContractCheck("one scan has one transaction at a time", [.updates, .locks]) { subject in
+        ContractCheck("one scan has one transaction at a time", [.updates, .scanLocks]) { subject in
             let other = try await subject.another()
             let base = try await subject.publish(.minimal(), as: ContractNames.scan)
             let first = try await subject.endpoint.beginTransaction(
@@ -126,7 +128,7 @@ extension EndpointContract {
             try subject.expect(published.count == 1, "\(published.count) of two were published")
             try await subject.expect(ContractNames.scan, holds: published[0])
         },
-        ContractCheck("a scan that somebody reads under a lock is not written", [.updates, .locks]) {
+        ContractCheck("a scan that somebody reads under a lock is not written", [.updates, .scanLocks]) {
             subject in
             let tree = try SampleTree.minimal()
             let base = try await subject.publish(tree, as: ContractNames.scan)
@@ -160,7 +162,7 @@ extension EndpointContract {
                 throw ContractNotApplicable(reason: "its locks cannot be looked at")
             }
             try await subject.publish(.minimal(), as: ContractNames.scan)
-            for scope in scopes {
+            for scope in scopes(subject) {
                 let lock = try await subject.endpoint.acquireLock(scope, mode: .exclusive, wait: .zero)
                 let held = try await inspecting.heldLocks().filter { $0.state == .live }
                 try subject.expect(held.map(\.scope) == [scope], "it shows \(held)")

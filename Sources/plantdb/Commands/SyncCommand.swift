@@ -21,6 +21,8 @@ struct SyncCommand: AsyncParsableCommand {
                 plantdb sync -i /data/greenhouse /backup/greenhouse
               What would happen?
                 plantdb sync -n -i /data/greenhouse /backup/greenhouse
+              From a scanner, by SSH; to a server goes as well:
+                plantdb sync ssh://scanner/data/db /data/greenhouse
               Two scans, and all of a series:
                 plantdb sync /data/greenhouse /backup/greenhouse plant_01 'series_*'
               Images only, of one species:

@@ -13,7 +13,8 @@ struct Ending: Sendable, CustomStringConvertible {
     }
 
     var how: How
-    /// Peak resident memory, in KiB.
+    /// Peak resident memory, in KiB. (Not `ru_maxrss`, which counts the process that spawned it
+    /// as well.)
     var peakKilobytes: Int
     var seconds: Double
     var output: String
@@ -55,12 +56,16 @@ final class Child: Sendable {
     let process: pid_t
     private let folder: TemporaryDirectory
     private let start = ContinuousClock.now
+    private let measuresMemory: Bool
 
-    /// - Parameter standardOutput: a descriptor for its stdout in place of a file.
+    /// - Parameters:
+    ///   - standardOutput: a descriptor for its stdout in place of a file.
+    ///   - measuresMemory: looks at its memory every millisecond.
     init(
         _ arguments: [String], environment extra: [String: String] = [:], standardOutput: CInt? = nil,
-        ignoring ignored: [CInt] = []
+        measuresMemory: Bool = false
     ) throws {
+        self.measuresMemory = measuresMemory
         folder = try TemporaryDirectory()
         let path = folder.path
         guard let program = arguments.first.flatMap({ $0.hasPrefix("/") ? $0 : Machine.path(of: $0) }) else {
@@ -116,6 +121,15 @@ final class Child: Sendable {
 
     func send(_ signal: CInt) { kill(process, signal) }
 
+    /// `VmHWM` of proc(5); nil once it has ended.
+    private func peakSoFar() -> Int? {
+        // It may end while it is looked at.
+        guard let status = try? bytesOnDisk("/proc/\(process)/status") else { return nil }
+        let line = String(decoding: status, as: UTF8.self).split(separator: "\n")
+            .first { $0.hasPrefix("VmHWM:") }
+        return line?.split { $0 == " " || $0 == "\t" }.dropFirst().first.flatMap { Int($0) }
+    }
+
     /// Waits for its end; kills its process group after `limit`. Once only.
     func ending(within limit: Duration = .seconds(120)) async throws -> Ending {
         await withCheckedContinuation { continuation in
@@ -127,10 +141,11 @@ final class Child: Sendable {
     func wait(_ limit: Duration = .seconds(120)) -> Ending {
         let deadline = ContinuousClock.now + limit
         var status: CInt = 0
-        var usage = rusage()
+        var peakKilobytes = 0
         var isHung = false
         while true {
-            let result = wait4(process, &status, isHung ? 0 : WNOHANG, &usage)
+            if measuresMemory { peakKilobytes = max(peakKilobytes, peakSoFar() ?? 0) }
+            let result = waitpid(process, &status, isHung ? 0 : WNOHANG)
             if result == process { break }
             if result < 0 && errno != EINTR { break }
             if ContinuousClock.now > deadline {
@@ -149,7 +164,7 @@ final class Child: Sendable {
             (try? bytesOnDisk(folder.path + "/" + name)).map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
         return Ending(
-            how: how, peakKilobytes: Int(usage.ru_maxrss),
+            how: how, peakKilobytes: peakKilobytes,
             seconds: (ContinuousClock.now - start) / .seconds(1),
             output: text("out"), errors: text("err"))
     }
@@ -191,7 +206,8 @@ enum Command {
         _ options: [String], _ arguments: [String], standardOutput: CInt? = nil
     ) throws -> Child {
         try Child(
-            ["strace", "-D", "-f", "-qq"] + options + ["--", path] + arguments, standardOutput: standardOutput)
+            ["strace", "-D", "-f", "-qq"] + options + ["--", path] + arguments, standardOutput: standardOutput
+        )
     }
 
     /// How often one thread of a run makes each of some system calls, the busiest thread counted:

@@ -23,7 +23,9 @@ struct Scene {
     ///   - hasLockFolders: whether both sides have the `.locks` of upstream 0.15.
     ///   - tinyFiles: files of one byte in a new scan of their own, which take up far more of a
     ///     disk than their sizes say.
-    init(hasLockFolders: Bool = true, target: String? = nil, largeFile: Int = 3 << 19, tinyFiles: Int = 0) throws {
+    init(hasLockFolders: Bool = true, target: String? = nil, largeFile: Int = 3 << 19, tinyFiles: Int = 0)
+        throws
+    {
         folder = try TemporaryDirectory()
         source = folder.appending("source")
         self.target = target ?? folder.appending("target")

@@ -36,7 +36,8 @@ struct SlowScene: Sendable {
     var arguments: [String] { ["sync", source, target, "--json", "--transfers", "1"] }
 
     /// Starts a run in which each 8 MiB take at least `milliseconds`.
-    func startSlowly(milliseconds: Int = 400, standardOutput: CInt? = nil, _ more: String...) throws -> Child {
+    func startSlowly(milliseconds: Int = 400, standardOutput: CInt? = nil, _ more: String...) throws -> Child
+    {
         try Command.startTraced(
             [
                 "-e", "trace=copy_file_range", "-e", "inject=copy_file_range:delay_exit=\(milliseconds)ms",

@@ -1,4 +1,5 @@
 """What the drivers share: answers on stdout, and one way to open a database with either release."""
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -12,9 +13,16 @@ os.dup2(2, 1)
 RELEASE = importlib.metadata.version("plantdb.commons")
 HAS_DATABASE_LOCK = RELEASE.startswith("0.14.")
 
+# Every opening makes accounts, and nearly all of its time would go into hashing their passwords.
 if HAS_DATABASE_LOCK:
+    import bcrypt
+
+    bcrypt.gensalt = functools.partial(bcrypt.gensalt, rounds=4)
     from plantdb.commons.fsdb import FSDB
 else:
+    import argon2
+
+    argon2.PasswordHasher = functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
     from plantdb.commons.fsdb.core import FSDB
 
 

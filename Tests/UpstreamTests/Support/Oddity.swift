@@ -55,8 +55,9 @@ struct Oddity: Sendable {
     private static let roots = [
         Oddity("nothing") { _ in },
         Oddity("no scans") { place in for scan in ["good", "odd"] { try place.remove(scan) } },
-        Oddity("no marker") { try $0.remove("romidb") },
-        Oddity("the marker is a folder") { place in
+        // 0.15 does not look for the marker. Without it we open nothing.
+        Oddity("no marker", disagrees: [.v015]) { try $0.remove("romidb") },
+        Oddity("the marker is a folder", disagrees: [.v015]) { place in
             try place.remove("romidb")
             try place.folder("romidb")
         },
@@ -65,16 +66,18 @@ struct Oddity: Sendable {
         Oddity("configs") { try $0.write("configs/a.toml", "x") },
         Oddity("an empty hidden folder") { try $0.folder(".cache") },
         Oddity("a hidden scan") { try $0.move("odd", ".odd") },
-        Oddity("a hidden scan with a broken files.json") { place in
+        // Hidden directories are private to whoever made them, and are not looked at.
+        Oddity("a hidden scan with a broken files.json", disagrees: [.v014]) { place in
             try place.move("odd", ".odd")
             try place.write(".odd/files.json", "{")
         },
         Oddity("a stray file") { try $0.write("notes.txt", "x") },
-        Oddity("a link to a scan") { place in
+        // 0.16 and later refuse links to directories. We do not look where a link leads, and only warn.
+        Oddity("a link to a scan", disagrees: [.v016, .v017]) { place in
             try place.move("odd", "../\(place.name)-elsewhere")
             try place.link("odd", to: "../\(place.name)-elsewhere")
         },
-        Oddity("a link to an empty folder") { place in
+        Oddity("a link to an empty folder", disagrees: [.v016, .v017]) { place in
             try place.folder("../\(place.name)-empty")
             try place.link("linked", to: "../\(place.name)-empty")
         },
@@ -92,7 +95,8 @@ struct Oddity: Sendable {
             try place.remove("odd/metadata")
             try place.write("odd/metadata", "{}")
         },
-        Oddity("metadata is a link to a folder") { place in
+        // Behind these two links all is well, and releases follow them. We do not.
+        Oddity("metadata is a link to a folder", disagrees: [.v016, .v017]) { place in
             try place.move("odd/metadata", "odd/images/elsewhere")
             try place.link("odd/metadata", to: "images/elsewhere")
         },
@@ -101,7 +105,7 @@ struct Oddity: Sendable {
             try place.remove("odd/files.json")
             try place.folder("odd/files.json")
         },
-        Oddity("files.json is a link to a good one") { place in
+        Oddity("files.json is a link to a good one", disagrees: [.v015, .v016, .v017]) { place in
             try place.move("odd/files.json", "odd/images/index")
             try place.link("odd/files.json", to: "images/index")
         },
@@ -147,10 +151,16 @@ struct Oddity: Sendable {
         },
         filesets("a fileset without id", #"{"files": []}"#),
         filesets("a fileset with a number for an id", #"{"id": 3, "files": []}"#),
+        filesets("a fileset with null for an id", #"{"id": null, "files": []}"#),
+        filesets("a fileset with 0 for an id", #"{"id": 0, "files": []}"#),
+        filesets("a fileset with a list for an id", #"{"id": ["images"], "files": []}"#),
         filesets("a fileset with an empty id", #"{"id": "", "files": []}"#),
         filesets("a fileset without files", #"{"id": "images"}"#),
         filesets("an absent fileset without files", #"{"id": "nowhere"}"#),
         filesets("a fileset whose files are null", #"{"id": "images", "files": null}"#),
+        filesets("an absent fileset whose files are null", #"{"id": "nowhere", "files": null}"#),
+        filesets("an absent fileset with a file without name", #"{"id": "nowhere", "files": [{"id": "a"}]}"#),
+        filesets("an absent fileset with a file that is null", #"{"id": "nowhere", "files": [null]}"#),
         filesets("a fileset whose files are an object", #"{"id": "images", "files": {}}"#),
         filesets("a fileset whose files are a text", #"{"id": "images", "files": "abc"}"#),
         filesets("a fileset that is a text", #""images""#),
@@ -162,6 +172,7 @@ struct Oddity: Sendable {
         filesets("a fileset with an unknown key", #"{"id": "images", "files": [], "more": 1}"#),
         file("without id", #"{"file": "00001_rgb.jpg"}"#),
         file("with a number for an id", #"{"id": 3, "file": "00001_rgb.jpg"}"#),
+        file("with null for an id", #"{"id": null, "file": "00001_rgb.jpg"}"#),
         file("without name", #"{"id": "00001_rgb"}"#),
         file("with neither", "{}"),
         file("with a number for a name", #"{"id": "00001_rgb", "file": 3}"#),
@@ -205,6 +216,21 @@ struct Oddity: Sendable {
         metadata("null", "images/00001_rgb.json", "null"),
         metadata("a list, of no file", "images/nothing.json", "[]"),
         Oddity("images.json not UTF-8") { try $0.write("odd/metadata/images.json", bytes: [0x7b, 0xff]) },
+        Oddity("images.json: a list, and images is not listed") { place in
+            try place.write("odd/files.json", #"{"filesets": []}"#)
+            try place.write("odd/metadata/images.json", "[]")
+        },
+        Oddity("PointCloud_1_0.json not UTF-8") {
+            try $0.write("odd/metadata/PointCloud_1_0.json", bytes: [0x7b, 0xff])
+        },
+        Oddity("PointCloud_1_0.json: a list, of an absent fileset") { place in
+            try place.remove("odd/PointCloud_1_0")
+            try place.write("odd/metadata/PointCloud_1_0.json", "[]")
+        },
+        Oddity("metadata of an absent file not UTF-8") { place in
+            try place.remove("odd/images/00001_rgb.jpg")
+            try place.write("odd/metadata/images/00001_rgb.json", bytes: [0x7b, 0xff])
+        },
         Oddity("metadata of a file not UTF-8") {
             try $0.write("odd/metadata/images/00001_rgb.json", bytes: [0x7b, 0xff])
         },
@@ -237,6 +263,14 @@ struct Oddity: Sendable {
             try place.write("growth/timelapse.json", "{}")
             try place.folder("growth/stray")
         },
+        Oddity("a timelapse with configs") { place in
+            try place.write("growth/timelapse.json", "{}")
+            try place.write("growth/configs/a.toml", "x")
+        },
+        Oddity("a timelapse with a hidden folder") { place in
+            try place.write("growth/timelapse.json", "{}")
+            try place.folder("growth/.cache")
+        },
         Oddity("a timelapse whose scan does not say so") { place in
             try place.write("growth/timelapse.json", "{}")
             try place.move("odd", "growth/odd")
@@ -256,6 +290,8 @@ struct Oddity: Sendable {
         metadata("a timelapse that is null", "metadata.json", #"{"timelapse": null}"#),
         metadata("a timelapse without id", "metadata.json", #"{"timelapse": {"index": 0}}"#),
         metadata("a timelapse with a number for an id", "metadata.json", #"{"timelapse": {"id": 3}}"#),
+        metadata("a timelapse with 0 for an id", "metadata.json", #"{"timelapse": {"id": 0}}"#),
+        metadata("a timelapse with a list for an id", "metadata.json", #"{"timelapse": {"id": [1]}}"#),
         metadata("a timelapse with an empty id", "metadata.json", #"{"timelapse": {"id": ""}}"#),
         metadata("a timelapse with null for an id", "metadata.json", #"{"timelapse": {"id": null}}"#),
         Oddity("a scan that is a timelapse too") { try $0.write("odd/timelapse.json", "{}") },
@@ -263,13 +299,18 @@ struct Oddity: Sendable {
 
     static let users = [
         Oddity("no users") { _ in },
-        Oddity("users.json of 0.14") { try $0.write("users.json", Self.users014) },
-        Oddity("users.json of 0.15 and later") { try $0.write("users.json", "[]") },
+        // Read without an answer to the question whether to replace it.
+        Oddity("users.json of 0.14", refusing: [.v015, .v016, .v017]) {
+            try $0.write("users.json", Self.users014)
+        },
+        Oddity("users.json of 0.15 and later", refusing: [.v014]) { try $0.write("users.json", "[]") },
         Oddity("users.json: an empty object") { try $0.write("users.json", "{}") },
-        Oddity("users.json: an empty file") { try $0.write("users.json", "") },
-        Oddity("users.json: broken") { try $0.write("users.json", "{") },
-        Oddity("groups.json: broken") { try $0.write("groups.json", "{") },
-        Oddity("a lock of 0.14") { try $0.write("lock", "") },
+        Oddity("users.json: an empty file", refusing: [.v014]) { try $0.write("users.json", "") },
+        Oddity("users.json: broken", refusing: [.v014, .v015, .v016, .v017]) {
+            try $0.write("users.json", "{")
+        },
+        Oddity("groups.json: broken", refusing: [.v015, .v016, .v017]) { try $0.write("groups.json", "{") },
+        Oddity("a lock of 0.14", refusing: [.v014]) { try $0.write("lock", "") },
     ]
 
     private static let users014 = """

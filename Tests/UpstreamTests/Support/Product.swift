@@ -63,7 +63,8 @@ struct Workshop: Sendable {
         let scans = try #require(
             answer["scans"], "\(library.rawValue) does not open \(database): \(answer)",
             sourceLocation: sourceLocation)
-        #expect(answer["disconnecting"] == nil, "\(library.rawValue): \(answer)", sourceLocation: sourceLocation)
+        #expect(
+            answer["disconnecting"] == nil, "\(library.rawValue): \(answer)", sourceLocation: sourceLocation)
         return try Listing(scans)
     }
 }
