@@ -1,8 +1,8 @@
-@testable import DatabaseCheck
 import PlantDBCore
 import SyncEngine
 import Testing
 
+@testable import DatabaseCheck
 @testable import plantdb
 
 @Suite struct JSONTests {

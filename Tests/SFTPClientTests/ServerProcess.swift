@@ -4,7 +4,8 @@ import Glibc
 
 /// OpenSSH's sftp-server as a child, without ssh between.
 struct ServerProcess: SFTPChannel {
-    static let path: String? = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"].first { (path: String) in
+    static let path: String? = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"].first {
+        (path: String) in
         access(path, X_OK) == 0
     }
 

@@ -32,7 +32,7 @@ final class DatabaseLockFile: Sendable {
             throw root.failure(error, "open the lock", name)
         }
         var keepsDescriptor = false
-        defer { if !keepsDescriptor { close(descriptor) } }
+        defer { if !keepsDescriptor { Flock.unlockAndClose(descriptor) } }
         do throws(SystemError) {
             let status = try FileStatus.of(descriptor)
             let content = try Descriptor.readAll(descriptor, expecting: Int(status.size), limit: 1 << 16)
@@ -86,13 +86,13 @@ final class DatabaseLockFile: Sendable {
                 guard fsync(descriptor) == 0 || errno == EINVAL else { throw SystemError() }
                 if isUnnamed, plantdb_link_descriptor(descriptor, root.descriptor, name) != 0 {
                     if errno == EEXIST {
-                        close(descriptor)
+                        Flock.unlockAndClose(descriptor)
                         return nil
                     }
                     throw SystemError()
                 }
             } catch {
-                close(descriptor)
+                Flock.unlockAndClose(descriptor)
                 throw error
             }
             return DatabaseLockFile(root: root, descriptor: descriptor)
@@ -106,7 +106,7 @@ final class DatabaseLockFile: Sendable {
 
     /// Removes the file unless other readers share it. Called once.
     func release() {
-        defer { close(descriptor) }
+        defer { Flock.unlockAndClose(descriptor) }
         do throws(SystemError) {
             // Gives up a shared lock if it fails, which is what we want anyway.
             guard try Flock.tryLock(descriptor, .exclusive),
@@ -127,7 +127,7 @@ final class DatabaseLockFile: Sendable {
             if error.number == ENOENT { return nil }
             throw root.failure(error, "open the lock", name)
         }
-        defer { close(descriptor) }
+        defer { Flock.unlockAndClose(descriptor) }
         do throws(SystemError) {
             let content = try Descriptor.readAll(descriptor, expecting: 0, limit: 1 << 16)
             guard let owner = LockOwner(parsing: content) else {

@@ -14,6 +14,15 @@ enum Flock {
         return true
     }
 
+    /// Unlocks and closes.
+    ///
+    /// Closing alone would not do: a child that another thread starts in this moment has the
+    /// descriptor too until it runs its program, and would hold the lock that long.
+    static func unlockAndClose(_ descriptor: CInt) {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
+
     /// Whether the open file is still the one of that name: whoever releases a lock unlinks
     /// its file, so a lock may have been taken on a file that nobody else will ever find.
     static func isNamed(_ descriptor: CInt, _ name: String, in directory: CInt) throws(SystemError) -> Bool {

@@ -55,7 +55,7 @@ enum LockInspection {
         var mode = (info?["lock_type"]?.string).flatMap(LockMode.init(rawValue:))
         do throws(SystemError) {
             let descriptor = try locks.openRaw(name + ".lock", flags: O_RDONLY | O_NONBLOCK)
-            defer { close(descriptor) }
+            defer { Flock.unlockAndClose(descriptor) }
             if try Flock.tryLock(descriptor, .exclusive) {
                 state = .dead
             } else if mode == nil {

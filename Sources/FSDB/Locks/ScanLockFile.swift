@@ -28,7 +28,7 @@ final class ScanLockFile: Sendable {
     ) throws(DatabaseError) -> LockAttempt<ScanLockFile> {
         var scanDirectory: CInt?
         var isComplete = false
-        defer { if !isComplete, let scanDirectory { close(scanDirectory) } }
+        defer { if !isComplete, let scanDirectory { Flock.unlockAndClose(scanDirectory) } }
         do throws(SystemError) {
             let opened = try root.openRaw(scan.rawValue, flags: O_RDONLY | O_DIRECTORY)
             scanDirectory = opened
@@ -54,7 +54,7 @@ final class ScanLockFile: Sendable {
         let lockName = scan.name + ".lock"
         let descriptor = try locks.open(lockName, flags: O_RDWR | O_CREAT, mode: 0o755)
         var keepsDescriptor = false
-        defer { if !keepsDescriptor { close(descriptor) } }
+        defer { if !keepsDescriptor { Flock.unlockAndClose(descriptor) } }
         do throws(SystemError) {
             guard try Flock.tryLock(descriptor, mode) else {
                 return .held(by: holderText(of: scan.name, in: locks))
@@ -86,7 +86,7 @@ final class ScanLockFile: Sendable {
                 if error.number == ENOENT { continue }
                 throw locks.failure(error, "open the lock", name)
             }
-            defer { close(descriptor) }
+            defer { Flock.unlockAndClose(descriptor) }
             do throws(SystemError) {
                 if try !Flock.tryLock(descriptor, mode) {
                     return "(a part of it) " + holderText(of: String(name.dropLast(5)), in: locks)
@@ -149,7 +149,7 @@ final class ScanLockFile: Sendable {
                 }
                 do throws(SystemError) {
                     let descriptor = try locks.openRaw(file, flags: O_RDWR | O_NONBLOCK)
-                    defer { close(descriptor) }
+                    defer { Flock.unlockAndClose(descriptor) }
                     guard try FileStatus.of(descriptor).kind == .file else { continue }
                     removeFilesIfAlone(of: name, descriptor: descriptor, in: locks)
                 } catch {
@@ -163,9 +163,9 @@ final class ScanLockFile: Sendable {
 
     /// Unlocks, and removes the files unless others share them. Called once.
     func release() {
-        if let scanDirectory { close(scanDirectory) }
+        if let scanDirectory { Flock.unlockAndClose(scanDirectory) }
         guard let locks, let descriptor else { return }
-        defer { close(descriptor) }
+        defer { Flock.unlockAndClose(descriptor) }
         Self.removeFilesIfAlone(of: name, descriptor: descriptor, in: locks)
     }
 

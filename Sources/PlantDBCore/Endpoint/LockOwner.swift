@@ -126,7 +126,8 @@ package struct LockOwner: Sendable {
     private static let ownNamespace: String? = {
         var buffer = [CChar](repeating: 0, count: 64)
         let count = readlink("/proc/self/ns/pid", &buffer, buffer.count)
-        return count > 0 ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+        return count > 0
+            ? String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }()
 
     private static func beginning(of process: pid_t) -> Int? {
