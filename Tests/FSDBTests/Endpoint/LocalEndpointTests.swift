@@ -89,6 +89,30 @@ import Testing
         try folder.remove()
     }
 
+    /// A child that is being started has every descriptor of ours until it runs its program.
+    @Test("A lock that was released is free, even while a child still has its descriptor")
+    func releasedWhileAChildStarts() async throws {
+        let path = try #require(realpath(root + "/plant_0", nil))
+        defer { free(path) }
+        let directory = String(cString: path)
+        let endpoint = try await open()
+        let scope = LockScope.scan(try ScanID("plant_0"))
+        let lock = try await endpoint.acquireLock(scope, mode: .exclusive, wait: .zero)
+        let descriptors = (0..<1024 as Range<CInt>).filter { descriptor in
+            var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+            let count = readlink("/proc/self/fd/\(descriptor)", &buffer, Int(PATH_MAX))
+            return count > 0
+                && directory.utf8.elementsEqual(buffer.prefix(count).map { UInt8(bitPattern: $0) })
+        }
+        try #require(!descriptors.isEmpty)
+        let copies = descriptors.map { dup($0) }
+        defer { for copy in copies { close(copy) } }
+        await lock.release()
+        try await endpoint.acquireLock(scope, mode: .exclusive, wait: .zero).release()
+        await endpoint.close()
+        try folder.remove()
+    }
+
     @Test("A target that does not exist is made at its first lock, and not before")
     func createdLazily() async throws {
         try removeTree(root)
