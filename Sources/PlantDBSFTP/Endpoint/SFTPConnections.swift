@@ -3,7 +3,9 @@ import SFTPClient
 
 /// The connections of one endpoint: made when they are needed, made anew when they are lost.
 actor SFTPConnections {
-    typealias Connect = @Sendable () async throws(SFTPError) -> SFTPSession
+    /// - Parameter mayAsk: whether ssh may ask somebody: not for a further connection, which nobody
+    ///   would understand in the middle of a run, and which a run can do without.
+    typealias Connect = @Sendable (_ mayAsk: Bool) async throws(SFTPError) -> SFTPSession
 
     private let connect: Connect
     private let description: String
@@ -27,7 +29,7 @@ actor SFTPConnections {
                 throw DatabaseError(.cancelled, "the connection to \(description) was closed")
             }
             do throws(SFTPError) {
-                let session = try await connect()
+                let session = try await connect(sessions.isEmpty)
                 // Closed meanwhile: nobody else would end it.
                 guard !isClosed else {
                     await session.close()

@@ -44,11 +44,15 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         -> SFTPEndpoint
     {
         let host = access.destination.description
-        let connect: SFTPConnections.Connect = { () async throws(SFTPError) in
-            try await SFTPSession.open(
-                over: try OpenSSHChannel.start(access.destination, askpass: access.askpass))
+        let connect: SFTPConnections.Connect = { mayAsk async throws(SFTPError) in
+            var destination = access.destination
+            if !mayAsk { destination.isInteractive = false }
+            return try await SFTPSession.open(
+                over: try OpenSSHChannel.start(destination, askpass: access.askpass))
         }
-        let session = try await translating("connect to \(host)", connect)
+        let session = try await translating("connect to \(host)") { () async throws(SFTPError) in
+            try await connect(true)
+        }
         do throws(DatabaseError) {
             return try await SFTPEndpoint.looking(
                 at: path, through: session, opening, host: host, access: access, connect: connect)
@@ -122,7 +126,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         self.root = root
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)
-        digester = RemoteDigester(command: RemoteCommand(access.destination, askpass: access.askpass))
+        var unattended = access.destination
+        unattended.isInteractive = false
+        digester = RemoteDigester(command: RemoteCommand(unattended, askpass: access.askpass))
         // The machine is not known by its name alone: two spellings of one place are not always
         // told apart, and never taken for two where they are spelled alike.
         let machine = "ssh:\(access.destination.description.lowercased())"
