@@ -39,7 +39,7 @@ final class DatabaseLockFile: Sendable {
             guard let owner = LockOwner(parsing: content) else {
                 let age = max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9)
                 return .held(
-                    by: "another program (PlantDB 0.14 writes such a lock while it is connected), for "
+                    by: "by another program (PlantDB 0.14 writes such a lock while it is connected), for "
                         + ageText(age))
             }
             let holder = "\(owner.summary), for \(ageText(owner.ageSeconds))"

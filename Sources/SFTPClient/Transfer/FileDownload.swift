@@ -64,6 +64,8 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         var nextOffset: UInt64 = 0
         var pendingReads = 0
         var isClosing = false
+        /// Answers that are awaited since it is closing.
+        var pendingEnds = 0
         var attributes: FileAttributes?
         var failure: SFTPError?
 
@@ -282,38 +284,37 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         proceed()
     }
 
-    /// Asks once more what the file is, and closes it.
+    /// Asks once more what the file is, and closes it. Over when both are answered.
     private func close(_ slot: Int, _ handle: RemoteHandle) {
+        state.withLock { $0.files[slot]?.pendingEnds = 2 }
         session.submit(.fstat(handle)) { result in
-            self.state.withLock { state in
-                switch result {
-                case .success(.attributes(let attributes)): state.files[slot]?.attributes = attributes
-                case .failure(let error): state.fail(slot, error)
-                // A server that cannot tell leaves the attributes unknown.
-                default: break
-                }
+            if case .success(.attributes(let attributes)) = result {
+                self.state.withLock { $0.files[slot]?.attributes = attributes }
             }
+            // A server that cannot tell leaves the attributes unknown.
+            self.ended(slot, result)
         }
-        session.submit(.close(handle)) { result in self.closed(slot, result) }
+        session.submit(.close(handle)) { self.ended(slot, $0) }
     }
 
-    private func closed(_ slot: Int, _ result: Result<ReplyView, SFTPError>) {
-        guard
-            let file = state.withLock({ state in
-                state.doomed.remove(slot)
-                return state.files.removeValue(forKey: slot)
-            })
-        else { return }
-        var failure = file.failure
-        if case .failure(let error) = result { failure = failure ?? error }
+    private func ended(_ slot: Int, _ result: Result<ReplyView, SFTPError>) {
+        let over = state.withLock { state -> OpenFile? in
+            if case .failure(let error) = result { state.fail(slot, error) }
+            state.files[slot]?.pendingEnds -= 1
+            guard let file = state.files[slot], file.pendingEnds == 0 else { return nil }
+            state.doomed.remove(slot)
+            state.files[slot] = nil
+            return file
+        }
+        guard let file = over else { return }
         if let descriptor = file.descriptor {
-            if let failure {
+            if let failure = file.failure {
                 sink.fail(file.item, descriptor: descriptor, failure)
             } else {
                 sink.complete(file.item, descriptor: descriptor, attributes: file.attributes ?? .init())
             }
         }
-        if let failure, failure.endsConnection { stop(failure) }
+        if let failure = file.failure, failure.endsConnection { stop(failure) }
         proceed()
     }
 }

@@ -75,6 +75,8 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         /// be closed before its last write, which would go into whatever file got its handle next.
         var unsentWrites = 0
         var isClosing = false
+        /// Answers that are awaited since it is closing.
+        var pendingEnds = 0
         /// As the server tells it in the end.
         var size: UInt64?
         var failure: SFTPError?
@@ -282,40 +284,46 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         proceed()
     }
 
-    /// Sets attributes, flushes if asked to, asks for the size, and closes.
+    /// Sets attributes, flushes if asked to, asks for the size, and closes. Over when all are
+    /// answered.
     private func finish(_ slot: Int, _ handle: RemoteHandle) {
-        guard let item = state.withLock({ $0.files[slot]?.item }) else { return }
-        var steps = [SFTPRequest.fsetstat(handle, item.attributes)]
-        if item.isFlushed { steps.append(.fsync(handle)) }
-        for step in steps {
-            session.submit(step) { result in
-                if let failure = Self.failure(result) { self.state.withLock { $0.fail(slot, failure) } }
-            }
+        let item = state.withLock { state in
+            let item = state.files[slot]?.item
+            state.files[slot]?.pendingEnds = item?.isFlushed == true ? 4 : 3
+            return item
         }
+        guard let item else { return }
+        session.submit(.fsetstat(handle, item.attributes)) { self.ended(slot, Self.failure($0)) }
+        if item.isFlushed { session.submit(.fsync(handle)) { self.ended(slot, Self.failure($0)) } }
         session.submit(.fstat(handle)) { result in
-            self.state.withLock { state in
-                switch result {
-                case .success(.attributes(let attributes)): state.files[slot]?.size = attributes.size
-                case .failure(let error): state.fail(slot, error)
-                // A server that cannot tell leaves the size unknown.
-                default: break
-                }
+            switch result {
+            case .success(.attributes(let attributes)):
+                self.state.withLock { $0.files[slot]?.size = attributes.size }
+                self.ended(slot, nil)
+            case .failure(let error): self.ended(slot, error)
+            // A server that cannot tell leaves the size unknown.
+            default: self.ended(slot, nil)
             }
         }
-        close(slot, handle)
+        session.submit(.close(handle)) { self.ended(slot, Self.failure($0)) }
     }
 
     private func close(_ slot: Int, _ handle: RemoteHandle) {
-        session.submit(.close(handle)) { result in self.closed(slot, result) }
+        state.withLock { $0.files[slot]?.pendingEnds = 1 }
+        session.submit(.close(handle)) { self.ended(slot, Self.failure($0)) }
     }
 
-    private func closed(_ slot: Int, _ result: Result<ReplyView, SFTPError>) {
-        let file = state.withLock { state in
+    private func ended(_ slot: Int, _ error: SFTPError?) {
+        let over = state.withLock { state -> OpenFile? in
+            if let error { state.fail(slot, error) }
+            state.files[slot]?.pendingEnds -= 1
+            guard let file = state.files[slot], file.pendingEnds == 0 else { return nil }
             state.doomed.remove(slot)
-            return state.files.removeValue(forKey: slot)
+            state.files[slot] = nil
+            return file
         }
-        guard let file else { return }
-        var failure = file.failure ?? Self.failure(result)
+        guard let file = over else { return }
+        var failure = file.failure
         if failure == nil, let size = file.size, size != file.item.size {
             failure = SFTPError(.status(.failure), "\(size) of \(file.item.size) bytes arrived")
         }
