@@ -11,7 +11,7 @@ SOURCES := Sources Tests Package.swift
 RELEASE := --configuration release --static-swift-stdlib
 # More arguments for the benchmark: make bench BENCH='--only large --rounds 3'
 BENCH ?=
-# More arguments for the tests: make test TEST='--filter SyncEngineTests'
+# More arguments for the tests: make test TEST='--only SyncEngineTests --filter planner'
 TEST ?=
 
 .PHONY: help
@@ -25,12 +25,12 @@ demo: release ## build, then watch scans move between two databases in a tempora
 .PHONY: test
 test: set-up-test lint ## the whole test suite, with lint
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --disable-xctest $(TEST)
+	@Scripts/test.sh $(TEST)
 
 .PHONY: soak
-soak: set-up-test ## the fault and upstream tests at full depth (an hour or more)
+soak: set-up-test ## the fault, SSH and upstream tests at full depth (an hour or more)
 	$(SWIFT) build --build-tests
-	PLANTDB_SOAK=1 $(SWIFT) test --skip-build --disable-xctest --filter 'FaultTests|UpstreamTests' $(TEST)
+	@PLANTDB_SOAK=1 Scripts/test.sh --only 'FaultTests SFTPClientTests UpstreamTests' $(TEST)
 
 .PHONY: release
 release: set-up-build ## build .build/release/plantdb
