@@ -11,7 +11,8 @@ struct CheckCommand: AsyncParsableCommand {
         discussion: """
             Finds files that are listed and absent, or present and unlisted; invalid JSON; names \
             that some release cannot hold; stray folders; and says which releases of PlantDB would \
-            refuse to open the database. Ends with 0 unless there are errors, then with 1.
+            refuse to open the database. Accounts (users.json, groups.json) and locks, which can keep a \
+            release out as well, are not looked at. Ends with 0 unless there are errors, then with 1.
 
             EXAMPLES
               plantdb check /data/greenhouse
