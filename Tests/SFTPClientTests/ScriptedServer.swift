@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import NIOCore
 import Synchronization
@@ -39,7 +40,7 @@ final class ScriptedServer: Sendable {
         channel = DescriptorChannel(input: ends[0], output: ends[0])
         other = ends[1]
         let other = ends[1]
-        Blocking.start {
+        Thread.detachNewThread {
             Self.serve(other, greeting, script)
             shutdown(other, CInt(SHUT_RDWR))
             close(other)
@@ -66,7 +67,7 @@ final class ScriptedServer: Sendable {
         }
     }
 
-    private static func read(_ socket: CInt) -> [UInt8]? {
+    static func read(_ socket: CInt) -> [UInt8]? {
         guard let head = read(socket, 4) else { return nil }
         return read(socket, head.reduce(0) { $0 << 8 | Int($1) })
     }
@@ -122,6 +123,29 @@ final class ScriptedServer: Sendable {
 
     static func attributes(_ id: UInt32, _ attributes: FileAttributes) -> [UInt8] {
         packet(.attributes, id) { attributes.write(to: &$0) }
+    }
+
+    static func names(_ id: UInt32, _ names: [(String, FileAttributes)]) -> [UInt8] {
+        packet(.name, id) { buffer in
+            buffer.writeInteger(UInt32(names.count))
+            for (name, attributes) in names {
+                buffer.writeText(name.utf8)
+                buffer.writeText("-rw-r--r-- \(name)".utf8)
+                attributes.write(to: &buffer)
+            }
+        }
+    }
+
+    /// Takes files of so many bytes, honestly.
+    static func taking(size: UInt64) -> Script {
+        { question in
+            switch question.type {
+            case .open: handle(question.id, [1])
+            case .write, .fsetstat, .close: status(question.id, 0)
+            case .fstat: attributes(question.id, FileAttributes(size: size))
+            default: status(question.id, 8)
+            }
+        }
     }
 
     /// Serves one file under every name, honestly.

@@ -18,7 +18,7 @@ struct ServerProcess: SFTPChannel {
     }
 
     func end() -> SFTPError? {
-        close(child.input)
+        child.closeInput()
         _ = child.end()
         return nil
     }

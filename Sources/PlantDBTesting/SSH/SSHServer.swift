@@ -1,5 +1,6 @@
 import Glibc
 import PlantDBCore
+import Synchronization
 
 /// A real OpenSSH server on a free port of the loopback interface, with its own keys and
 /// configuration, for as long as the value lives.
@@ -10,15 +11,20 @@ import PlantDBCore
 /// server.stop()
 /// ```
 ///
-/// It runs as the user of the tests and lets that user in with ``identity``.
+/// It runs as the user of the tests and lets that user in with ``identity``. With a password, it
+/// lets ``user`` in by that alone: it then runs where /etc/shadow is another file, which only root
+/// can arrange (``canTakePasswords``), and which no other process sees.
 public final class SSHServer: Sendable {
     public let port: UInt16
+    /// Who may log in.
+    public let user: String
     /// The private key to log in with.
     public let identity: String
     /// For `-o`: they make ssh use this server's keys and nothing of the user's.
     public let sshOptions: [String]
     private let folder: TemporaryDirectory
     private let process: pid_t
+    private let isStopped = Mutex(false)
 
     public struct Failure: Error, CustomStringConvertible {
         public var description: String
@@ -35,14 +41,18 @@ public final class SSHServer: Sendable {
     ///   - sftp: the subsystem; nil: none.
     ///   - isSFTPOnly: no other command is run.
     ///   - configuration: more lines of sshd_config(5).
-    public init(sftp: String? = "internal-sftp", isSFTPOnly: Bool = false, configuration: [String] = [])
-        throws
-    {
+    ///   - hashedPassword: as crypt(3) has it; nil: no password is taken.
+    public init(
+        sftp: String? = "internal-sftp", isSFTPOnly: Bool = false, configuration: [String] = [],
+        hashedPassword: String? = nil
+    ) throws {
         guard let daemon = Self.daemon else { throw Failure(description: "there is no sshd") }
         folder = try TemporaryDirectory()
         let path = folder.path
         port = try Self.freePort()
         identity = path + "/key"
+        guard let account = getpwuid(geteuid()) else { throw Failure(description: "this user has no name") }
+        user = String(cString: account.pointee.pw_name)
         // What sshd separates privileges into, as root.
         if geteuid() == 0 { mkdir("/run/sshd", 0o755) }
         for key in ["hostkey", "key"] {
@@ -51,7 +61,8 @@ public final class SSHServer: Sendable {
         var lines = [
             "Port \(port)", "ListenAddress 127.0.0.1", "HostKey \(path)/hostkey",
             "AuthorizedKeysFile \(path)/key.pub", "StrictModes no", "UsePAM no", "PidFile none",
-            "PasswordAuthentication no", "KbdInteractiveAuthentication no", "MaxStartups 100",
+            "PasswordAuthentication \(hashedPassword == nil ? "no" : "yes")",
+            "KbdInteractiveAuthentication no", "PermitRootLogin yes", "MaxStartups 100",
             "MaxSessions 100",
         ]
         if let sftp { lines.append("Subsystem sftp \(sftp)") }
@@ -63,7 +74,14 @@ public final class SSHServer: Sendable {
             "UserKnownHostsFile=\(path)/known", "GlobalKnownHostsFile=/dev/null", "IdentityAgent=none",
             "IdentitiesOnly=yes", "UpdateHostKeys=no",
         ]
-        process = try Self.spawn([daemon, "-D", "-e", "-f", path + "/config"], log: path + "/log")
+        var command = [daemon, "-D", "-e", "-f", path + "/config"]
+        if let hashedPassword {
+            try writeFile(path + "/shadow", Array("\(user):\(hashedPassword):19000:0:99999:7:::\n".utf8))
+            command =
+                Self.privately(#"mount --bind "$1" /etc/shadow && shift && exec "$@""#) + [path + "/shadow"]
+                + command
+        }
+        process = try Self.spawn(command, log: path + "/log")
         do { try waitUntilItAnswers() } catch {
             stop()
             throw error
@@ -77,8 +95,27 @@ public final class SSHServer: Sendable {
         get throws { try String(decoding: bytesOnDisk(folder.appending("log")), as: UTF8.self) }
     }
 
-    /// Ends the server; connections that are open stay.
+    /// Whether a server with a password can be had here.
+    public static let canTakePasswords: Bool = {
+        guard isAvailable, geteuid() == 0 else { return false }
+        // What fails here fails for want of rights, and the answer is no.
+        do { try run(privately("mount --bind /dev/null /etc/shadow")) } catch { return false }
+        return true
+    }()
+
+    /// A shell with mounts of its own.
+    private static func privately(_ script: String) -> [String] {
+        ["/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"]
+    }
+
+    /// Ends the server; connections that are open stay. Idempotent.
     public func stop() {
+        let isFirst = isStopped.withLock { isStopped in
+            defer { isStopped = true }
+            return !isStopped
+        }
+        // Its number may be another process's by now.
+        guard isFirst else { return }
         kill(process, SIGTERM)
         var status: CInt = 0
         waitpid(process, &status, 0)
@@ -90,7 +127,10 @@ public final class SSHServer: Sendable {
             defer { close(connection) }
             if Self.withLoopback(port, { connect(connection, $0, $1) }) == 0 { return }
             var status: CInt = 0
-            if waitpid(process, &status, WNOHANG) == process { break }
+            if waitpid(process, &status, WNOHANG) == process {
+                isStopped.withLock { $0 = true }
+                break
+            }
             usleep(10_000)
         }
         throw Failure(description: "sshd does not answer: \(try logText)")

@@ -58,6 +58,8 @@ public final class AskpassServer: Sendable {
                 return
             }
             answer(connection, secret)
+            // A child that was started just now may hold the descriptor as well.
+            shutdown(connection, CInt(SHUT_RDWR))
             close(connection)
         }
     }

@@ -19,6 +19,8 @@ final class ChildProcess: Sendable {
     enum Exit: Sendable, Hashable {
         case code(CInt)
         case signal(CInt)
+        /// It did not end by itself, and was told to.
+        case stopped
     }
 
     /// The size of the pipes, in bytes: 64 KiB lose a third of the throughput.
@@ -114,7 +116,9 @@ final class ChildProcess: Sendable {
     /// Waits for its end: politely for a second, then it is told to end, then killed. Blocks.
     func end() -> Exit {
         if let exit = exit.withLock({ $0 }) { return exit }
-        let result = reap(within: .seconds(1)) ?? signalled(SIGTERM) ?? signalled(SIGKILL) ?? .signal(SIGKILL)
+        let own = reap(within: .seconds(1))
+        if own == nil, signalled(SIGTERM) == nil { _ = signalled(SIGKILL) }
+        let result = own ?? .stopped
         exit.withLock { $0 = result }
         return result
     }
@@ -140,8 +144,16 @@ final class ChildProcess: Sendable {
         return nil
     }
 
+    /// Tells it that no more comes. The number of the descriptor stays taken until ``release()``:
+    /// a thread may be about to write to it, and must not hit a file that got the number.
+    func closeInput() {
+        dup2(output, input)
+        fcntl(input, F_SETFD, FD_CLOEXEC)
+    }
+
     /// Closes the descriptors; called once.
     func release() {
+        close(input)
         close(output)
         close(errors)
     }

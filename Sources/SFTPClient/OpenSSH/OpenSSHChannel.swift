@@ -27,11 +27,9 @@ public struct OpenSSHChannel: SFTPChannel {
 
     public func end() -> SFTPError? {
         // The server ends with its input, and ssh with the server.
-        shutdownOutput()
+        child.closeInput()
         return OpenSSHFailure.error(of: child.end(), saying: child.complaints, destination)
     }
-
-    private func shutdownOutput() { close(child.input) }
 
     public func release() { child.release() }
 }

@@ -57,7 +57,7 @@ enum OpenSSHFailure {
         }
         let said = quoted(complaints, nil)
         switch exit {
-        case .code(0): return nil
+        case .code(0), .stopped: return nil
         case .code(255): return SFTPError(.unreachable, "\(destination.description): ssh failed\(said)")
         case .code(let code):
             return SFTPError(

@@ -31,7 +31,7 @@ public struct RemoteCommand: Sendable {
         async let sent: Void = Blocking.value {
             // A command that does not want its input has a reason that its output tells.
             do throws(SFTPError) { try Descriptors.writeAllQuietly(input, to: child.input) } catch {}
-            close(child.input)
+            child.closeInput()
         }
         let result: Result<[UInt8], SFTPError> = await Blocking.value {
             Result { () throws(SFTPError) in try Self.readAll(child.output, limit: outputLimit) }

@@ -36,7 +36,7 @@ public struct SSHDestination: Sendable, Hashable {
         }
         if let user {
             let isName: (UInt8) -> Bool = { byte in
-                allowed(byte) && byte != UInt8(ascii: ":")
+                allowed(byte) && ![UInt8(ascii: ":"), UInt8(ascii: "%")].contains(byte)
                     || [UInt8(ascii: "+"), UInt8(ascii: "@")].contains(byte)
             }
             guard !user.isEmpty, user.utf8.count <= 64, !user.hasPrefix("-"), user.utf8.allSatisfy(isName)

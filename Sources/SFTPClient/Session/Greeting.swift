@@ -8,6 +8,8 @@ struct Greeting {
     /// - Throws: `protocolViolation` for a server that does not speak SFTP version 3;
     ///   `unreachable` if it does not answer within `limit`; `connectionLost`.
     func exchange(limit: Duration) throws(SFTPError) -> SFTPSession.Server {
+        // ssh may have ended before it was spoken to.
+        Descriptors.blockBrokenPipe()
         let deadline = ContinuousClock.now + limit
         var frames = FrameBuffer(capacity: 0)
         var hello = ByteBuffer()

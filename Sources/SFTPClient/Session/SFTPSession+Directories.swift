@@ -1,8 +1,12 @@
 extension SFTPSession {
+    /// In bytes: more than any file system has.
+    private static var longestName: Int { 1024 }
+
     /// What a directory holds, without `.` and `..`, in the server's order.
     ///
     /// - Parameter limit: more entries than so many are a violation.
-    /// - Throws: `status`; `protocolViolation` for names that can be none: empty, or with `/` or NUL.
+    /// - Throws: `status`; `protocolViolation` for names that can be none: empty, too
+    ///   long, or with `/` or NUL.
     public func entries(ofDirectory path: RemotePath, limit: Int = 5_000_000) async throws(SFTPError)
         -> [SFTPReply.Name]
     {
@@ -11,6 +15,8 @@ extension SFTPSession {
         }
         defer { submit(.close(handle)) { _ in } }
         var result: [SFTPReply.Name] = []
+        // `.` and `..` count too: they could go on for ever.
+        var told = 0
         while true {
             // Two at a time: a directory of up to a hundred names, and its end, in one round trip.
             async let first = names(handle)
@@ -20,16 +26,21 @@ extension SFTPSession {
                 // Proof: `names` throws nothing else.
                 throw error as! SFTPError
             }
+            guard answers.first?.isEmpty != true, answers.second?.isEmpty != true else {
+                throw SFTPError(.protocolViolation, "the server listed nothing again and again in \(path)")
+            }
+            told += (answers.first?.count ?? 0) + (answers.second?.count ?? 0)
             for name in (answers.first ?? []) + (answers.second ?? []) {
                 if name.bytes == [UInt8(ascii: ".")] || name.bytes == Array("..".utf8) { continue }
-                guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/"))
+                guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/")),
+                    name.bytes.count <= Self.longestName
                 else {
                     throw SFTPError(
                         .protocolViolation, "the server listed a name that can be none in \(path)")
                 }
                 result.append(name)
             }
-            guard result.count <= limit else {
+            guard result.count <= limit, told <= limit + 2 else {
                 throw SFTPError(.protocolViolation, "the directory \(path) has more than \(limit) entries")
             }
             if answers.first == nil || answers.second == nil { return result }

@@ -49,6 +49,8 @@ public final class SFTPSession: Sendable {
         var table = RequestTable<Handler>()
         var outgoing = ByteBuffer()
         var isWriterAwake = false
+        /// Since when the server owes an answer; an earlier silence was no fault of its.
+        var owesSince = ContinuousClock.now
         /// Why it is over; nil: it is not.
         var end: SFTPError?
     }
@@ -66,7 +68,7 @@ public final class SFTPSession: Sendable {
                 return SFTPSession(channel, server, silenceLimit: configuration.silenceLimit)
             } catch {
                 defer { channel.release() }
-                throw channel.end() ?? error
+                throw Self.cause(channel.end(), error)
             }
         }
     }
@@ -107,6 +109,7 @@ public final class SFTPSession: Sendable {
         }
         let (end, wakes) = state.withLock { state -> (SFTPError?, Bool) in
             if let end = state.end { return (end, false) }
+            if state.table.isEmpty { state.owesSince = .now }
             let id = state.table.add(request, handler)
             request.write(to: &state.outgoing, id: id)
             defer { state.isWriterAwake = true }
@@ -163,12 +166,17 @@ public final class SFTPSession: Sendable {
 
     /// Silence is an error only while the server owes something.
     private func waitForInput() throws(SFTPError) {
-        while try !Descriptors.waitForInput(channel.input, until: .now + silenceLimit) {
-            let isOver = state.withLock { state in state.end != nil || !state.table.isEmpty }
-            guard !isOver else {
+        var deadline = ContinuousClock.now + silenceLimit
+        while try !Descriptors.waitForInput(channel.input, until: deadline) {
+            let next = state.withLock { state -> ContinuousClock.Instant? in
+                if state.end != nil { return nil }
+                return (state.table.isEmpty ? .now : state.owesSince) + silenceLimit
+            }
+            guard let next, next > .now else {
                 throw SFTPError(
                     .connectionLost, "the server did not answer for \(silenceLimit)")
             }
+            deadline = next
         }
     }
 
@@ -191,6 +199,15 @@ public final class SFTPSession: Sendable {
 
     // MARK: End
 
+    /// What ended it may be known better there: a changed host key, a killed process. What the
+    /// server was seen to send, and what was asked for here, nobody knows better.
+    private static func cause(_ known: SFTPError?, _ seen: SFTPError) -> SFTPError {
+        switch seen.code {
+        case .connectionLost, .unreachable: known ?? seen
+        default: seen
+        }
+    }
+
     private func end(_ reason: SFTPError) {
         Task { await shutDown(reason) }
     }
@@ -204,9 +221,10 @@ public final class SFTPSession: Sendable {
         guard isFirst else { return }
         wakeWriter.signal()
         let channel = channel
-        // What ended it may be known better there: a changed host key, a killed process.
         let known = await Blocking.value { channel.end() }
-        let final = reason.code == .cancelled ? reason : known ?? reason
+        var final = Self.cause(known, reason)
+        // It was reached once.
+        if final.code == .unreachable { final.code = .connectionLost }
         let orphans = state.withLock { state in
             state.end = final
             return state.table.takeAll()

@@ -36,6 +36,8 @@ extension SFTPSession {
     /// way. A file that cannot be fetched is told to `sink`, and the others go on.
     ///
     /// Memory: the session's receive buffer. Bytes go from it straight to the descriptors.
+    /// Cancelling it waits for what is on the way; where that takes longer than two seconds, the
+    /// session is closed.
     /// - Throws: what ended the connection; `cancelled`. Every file that was taken from `sink`
     ///   has been told to it by then.
     public func download(to sink: some DownloadSink) async throws(SFTPError) {
@@ -46,8 +48,20 @@ extension SFTPSession {
             }
         } onCancel: {
             transfer.stop(SFTPError(.cancelled, "the transfer was cancelled"))
+            closeSoon { transfer.isOver }
         }
         try result.get()
+    }
+}
+
+extension SFTPSession {
+    /// For what was cancelled: closes the session if it is not over in two seconds.
+    func closeSoon(unless isOver: @escaping @Sendable () -> Bool) {
+        Task {
+            // Nobody cancels this task, and sleeping fails for no other reason.
+            try? await Task.sleep(for: .seconds(2))
+            if !isOver() { await close() }
+        }
     }
 }
 
@@ -70,10 +84,18 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         var failure: SFTPError?
 
         var isFullyAsked: Bool { nextOffset >= item.size }
+
+        /// What follows is asked what it is, and closed: two answers.
+        mutating func close() {
+            isClosing = true
+            pendingEnds = 2
+        }
     }
 
     private struct State {
         var files: [Int: OpenFile] = [:]
+        /// Files that are over, and of which the sink does not know yet.
+        var untold = 0
         /// Files of which something is still to be asked for.
         var ready: [Int] = []
         /// What came short and is to be asked for again.
@@ -93,6 +115,20 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
             if files[slot]?.isClosing == false { doomed.insert(slot) }
             ready.removeAll { $0 == slot }
             gaps.removeAll { $0.slot == slot }
+        }
+
+        /// The file, if nothing of it is awaited any more: servers may answer in another order.
+        mutating func takeOver(_ slot: Int) -> OpenFile? {
+            guard let file = files[slot], file.isClosing, file.pendingEnds == 0, file.pendingReads == 0
+            else { return nil }
+            remove(slot)
+            return file
+        }
+
+        mutating func remove(_ slot: Int) {
+            doomed.remove(slot)
+            files[slot] = nil
+            untold += 1
         }
     }
 
@@ -120,6 +156,8 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         proceed()
     }
 
+    var isOver: Bool { state.withLock { $0.onEnd == nil } }
+
     /// No further file is begun; those that are open are closed.
     func stop(_ error: SFTPError) {
         state.withLock { state in
@@ -141,7 +179,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
                 continue
             }
             state.doomed.remove(slot)
-            state.files[slot]?.isClosing = true
+            state.files[slot]?.close()
             return .close(slot: slot, handle)
         }
         if state.pendingReads < Self.requestLimit {
@@ -161,7 +199,9 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
                 state.isExhausted = true
             }
         }
-        if state.files.isEmpty, state.isExhausted || state.stop != nil, let onEnd = state.onEnd {
+        if state.files.isEmpty, state.untold == 0, state.isExhausted || state.stop != nil,
+            let onEnd = state.onEnd
+        {
             state.onEnd = nil
             return .end(onEnd, state.stop.map { .failure($0) } ?? .success(()))
         }
@@ -178,7 +218,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         if file.isFullyAsked { state.ready.removeFirst() }
         // A file of one request is asked for, checked and closed in one go.
         let isLast = offset == 0 && file.isFullyAsked
-        if isLast { file.isClosing = true }
+        if isLast { file.close() }
         state.files[slot] = file
         return .read(slot: slot, handle, offset: offset, length: UInt32(length), isLast: isLast)
     }
@@ -208,12 +248,10 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
             }
             handle = found
         } catch {
-            state.withLock { state in
-                state.files[slot] = nil
-                state.doomed.remove(slot)
-            }
+            state.withLock { $0.remove(slot) }
             sink.fail(item, descriptor: nil, error)
             if error.endsConnection { stop(error) }
+            state.withLock { $0.untold -= 1 }
             return proceed()
         }
         let descriptor = sink.open(item)
@@ -226,7 +264,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
             if item.size > 0 {
                 state.ready.append(slot)
             } else {
-                state.files[slot]?.isClosing = true
+                state.files[slot]?.close()
             }
             return item.size == 0
         }
@@ -259,26 +297,28 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
                 }
             case .status(.endOfFile, _):
                 throw SFTPError(.status(.endOfFile), "the file is shorter than it was listed")
-            case .status(let status, let message):
+            case .status(let status, let message) where status != .ok:
                 throw SFTPError(.status(status), String(decoding: message.prefix(200), as: UTF8.self))
             default: throw SFTPError(.protocolViolation, "no data for a read")
             }
         } catch { failure = error }
-        let finished = state.withLock { state -> RemoteHandle? in
+        let (finished, over) = state.withLock { state -> (RemoteHandle?, OpenFile?) in
             state.pendingReads -= 1
             state.files[slot]?.pendingReads -= 1
             if let failure {
                 state.fail(slot, failure)
             } else if missing > 0, !isDoomed {
                 state.gaps.append((slot, offset + UInt64(length - missing), missing))
-                return nil
+                return (nil, nil)
             }
+            if let over = state.takeOver(slot) { return (nil, over) }
             guard let file = state.files[slot], file.failure == nil, !file.isClosing, file.isFullyAsked,
                 file.pendingReads == 0, !state.gaps.contains(where: { $0.slot == slot })
-            else { return nil }
-            state.files[slot]?.isClosing = true
-            return file.handle
+            else { return (nil, nil) }
+            state.files[slot]?.close()
+            return (file.handle, nil)
         }
+        if let over { tell(over) }
         if let failure, failure.endsConnection { stop(failure) }
         if let finished { close(slot, finished) }
         proceed()
@@ -286,7 +326,6 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
 
     /// Asks once more what the file is, and closes it. Over when both are answered.
     private func close(_ slot: Int, _ handle: RemoteHandle) {
-        state.withLock { $0.files[slot]?.pendingEnds = 2 }
         session.submit(.fstat(handle)) { result in
             if case .success(.attributes(let attributes)) = result {
                 self.state.withLock { $0.files[slot]?.attributes = attributes }
@@ -301,12 +340,14 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         let over = state.withLock { state -> OpenFile? in
             if case .failure(let error) = result { state.fail(slot, error) }
             state.files[slot]?.pendingEnds -= 1
-            guard let file = state.files[slot], file.pendingEnds == 0 else { return nil }
-            state.doomed.remove(slot)
-            state.files[slot] = nil
-            return file
+            return state.takeOver(slot)
         }
-        guard let file = over else { return }
+        guard let over else { return }
+        tell(over)
+        proceed()
+    }
+
+    private func tell(_ file: OpenFile) {
         if let descriptor = file.descriptor {
             if let failure = file.failure {
                 sink.fail(file.item, descriptor: descriptor, failure)
@@ -315,7 +356,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
             }
         }
         if let failure = file.failure, failure.endsConnection { stop(failure) }
-        proceed()
+        state.withLock { $0.untold -= 1 }
     }
 }
 

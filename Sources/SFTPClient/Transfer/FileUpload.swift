@@ -45,6 +45,7 @@ extension SFTPSession {
     /// has arrived stays on the server.
     ///
     /// Memory: 8 MiB on the way, and as much in ssh's own buffers.
+    /// Cancelled as ``download(to:)`` is.
     /// - Throws: what ended the connection; `cancelled`. Every file that was taken from `source`
     ///   has been told to it by then.
     public func upload(from source: some UploadSource) async throws(SFTPError) {
@@ -55,6 +56,7 @@ extension SFTPSession {
             }
         } onCancel: {
             transfer.stop(SFTPError(.cancelled, "the transfer was cancelled"))
+            closeSoon { transfer.isOver }
         }
         try result.get()
     }
@@ -74,16 +76,25 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         /// Writes that were decided on and are not sent yet. Several threads send: a file must not
         /// be closed before its last write, which would go into whatever file got its handle next.
         var unsentWrites = 0
+        var pendingWrites = 0
         var isClosing = false
         /// Answers that are awaited since it is closing.
         var pendingEnds = 0
         /// As the server tells it in the end.
         var size: UInt64?
         var failure: SFTPError?
+
+        /// What follows is set, told and closed: as many answers.
+        mutating func finish() {
+            isClosing = true
+            pendingEnds = item.isFlushed ? 4 : 3
+        }
     }
 
     private struct State {
         var files: [Int: OpenFile] = [:]
+        /// Files that are over, and of which the source does not know yet.
+        var untold = 0
         /// Files of which something is still to be sent.
         var ready: [Int] = []
         /// Files that failed and are to be closed.
@@ -100,6 +111,20 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             if files[slot]?.failure == nil { files[slot]?.failure = error }
             if files[slot]?.isClosing == false { doomed.insert(slot) }
             ready.removeAll { $0 == slot }
+        }
+
+        /// The file, if nothing of it is awaited any more: servers may answer in another order.
+        mutating func takeOver(_ slot: Int) -> OpenFile? {
+            guard let file = files[slot], file.isClosing, file.pendingEnds == 0, file.pendingWrites == 0
+            else { return nil }
+            remove(slot)
+            return file
+        }
+
+        mutating func remove(_ slot: Int) {
+            doomed.remove(slot)
+            files[slot] = nil
+            untold += 1
         }
     }
 
@@ -126,6 +151,8 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         proceed()
     }
 
+    var isOver: Bool { state.withLock { $0.onEnd == nil } }
+
     /// No further file is begun; those that are open are closed.
     func stop(_ error: SFTPError) {
         state.withLock { state in
@@ -148,6 +175,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             }
             state.doomed.remove(slot)
             state.files[slot]?.isClosing = true
+            state.files[slot]?.pendingEnds = 1
             return .close(slot: slot, handle)
         }
         if state.bytesOnTheWay < Self.windowBytes {
@@ -162,7 +190,9 @@ private final class FileUpload<Source: UploadSource>: Sendable {
                 state.isExhausted = true
             }
         }
-        if state.files.isEmpty, state.isExhausted || state.stop != nil, let onEnd = state.onEnd {
+        if state.files.isEmpty, state.untold == 0, state.isExhausted || state.stop != nil,
+            let onEnd = state.onEnd
+        {
             state.onEnd = nil
             return .end(onEnd, state.stop.map { .failure($0) } ?? .success(()))
         }
@@ -177,6 +207,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         let offset = file.nextOffset
         state.files[slot]?.nextOffset += UInt64(length)
         state.files[slot]?.unsentWrites += 1
+        state.files[slot]?.pendingWrites += 1
         state.bytesOnTheWay += length
         if offset + UInt64(length) >= file.item.size { state.ready.removeFirst() }
         return .write(slot: slot, handle, descriptor: descriptor, offset: offset, length: length)
@@ -218,6 +249,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             state.withLock { state in
                 state.bytesOnTheWay -= length
                 state.files[slot]?.unsentWrites -= 1
+                state.files[slot]?.pendingWrites -= 1
                 state.fail(slot, error)
             }
             return
@@ -228,7 +260,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             guard let file = state.files[slot], !file.isClosing, file.failure == nil,
                 file.unsentWrites == 0, file.nextOffset >= file.item.size
             else { return false }
-            state.files[slot]?.isClosing = true
+            state.files[slot]?.finish()
             return true
         }
         // The server does in order what concerns one file: nothing need be waited for.
@@ -247,12 +279,10 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             }
             handle = found
         } catch {
-            state.withLock { state in
-                state.files[slot] = nil
-                state.doomed.remove(slot)
-            }
+            state.withLock { $0.remove(slot) }
             source.fail(item, descriptor: nil, error)
             if error.endsConnection { stop(error) }
+            state.withLock { $0.untold -= 1 }
             return proceed()
         }
         let descriptor = source.open(item)
@@ -265,7 +295,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             if item.size > 0 {
                 state.ready.append(slot)
             } else {
-                state.files[slot]?.isClosing = true
+                state.files[slot]?.finish()
             }
             return item.size == 0
         }
@@ -275,24 +305,22 @@ private final class FileUpload<Source: UploadSource>: Sendable {
 
     private func written(_ slot: Int, _ length: Int, _ result: Result<ReplyView, SFTPError>) {
         let failure = Self.failure(result)
-        state.withLock { state in
+        let over = state.withLock { state in
             state.bytesOnTheWay -= length
+            state.files[slot]?.pendingWrites -= 1
             if let failure { state.fail(slot, failure) }
+            return state.takeOver(slot)
         }
         if let failure, failure.endsConnection { stop(failure) }
         if failure == nil { source.sent(bytes: length) }
+        if let over { tell(over) }
         proceed()
     }
 
     /// Sets attributes, flushes if asked to, asks for the size, and closes. Over when all are
     /// answered.
     private func finish(_ slot: Int, _ handle: RemoteHandle) {
-        let item = state.withLock { state in
-            let item = state.files[slot]?.item
-            state.files[slot]?.pendingEnds = item?.isFlushed == true ? 4 : 3
-            return item
-        }
-        guard let item else { return }
+        guard let item = state.withLock({ $0.files[slot]?.item }) else { return }
         session.submit(.fsetstat(handle, item.attributes)) { self.ended(slot, Self.failure($0)) }
         if item.isFlushed { session.submit(.fsync(handle)) { self.ended(slot, Self.failure($0)) } }
         session.submit(.fstat(handle)) { result in
@@ -309,7 +337,6 @@ private final class FileUpload<Source: UploadSource>: Sendable {
     }
 
     private func close(_ slot: Int, _ handle: RemoteHandle) {
-        state.withLock { $0.files[slot]?.pendingEnds = 1 }
         session.submit(.close(handle)) { self.ended(slot, Self.failure($0)) }
     }
 
@@ -317,12 +344,14 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         let over = state.withLock { state -> OpenFile? in
             if let error { state.fail(slot, error) }
             state.files[slot]?.pendingEnds -= 1
-            guard let file = state.files[slot], file.pendingEnds == 0 else { return nil }
-            state.doomed.remove(slot)
-            state.files[slot] = nil
-            return file
+            return state.takeOver(slot)
         }
-        guard let file = over else { return }
+        guard let over else { return }
+        tell(over)
+        proceed()
+    }
+
+    private func tell(_ file: OpenFile) {
         var failure = file.failure
         if failure == nil, let size = file.size, size != file.item.size {
             failure = SFTPError(.status(.failure), "\(size) of \(file.item.size) bytes arrived")
@@ -335,7 +364,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             }
         }
         if let failure, failure.endsConnection { stop(failure) }
-        proceed()
+        state.withLock { $0.untold -= 1 }
     }
 
     private static func failure(_ result: Result<ReplyView, SFTPError>) -> SFTPError? {
