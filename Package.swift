@@ -10,6 +10,9 @@ let package = Package(
         .library(name: "SyncEngine", targets: ["SyncEngine"]),
         .library(name: "DatabaseCheck", targets: ["DatabaseCheck"]),
         .library(name: "SFTPClient", targets: ["SFTPClient"]),
+        .library(name: "ZipStream", targets: ["ZipStream"]),
+        .library(name: "PlantDBClient", targets: ["PlantDBClient"]),
+        .library(name: "PlantDBServer", targets: ["PlantDBServer"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
         .library(name: "TestDatabases", targets: ["TestDatabases"]),
         .library(name: "PlantDBTesting", targets: ["PlantDBTesting"]),
@@ -21,11 +24,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     ],
     targets: [
         .target(
             name: "PlantDBCore",
-            dependencies: [.product(name: "NIOCore", package: "swift-nio")]
+            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")]
         ),
         // What `import Glibc` hides behind _GNU_SOURCE or variadic C.
         .target(name: "CPlatform"),
@@ -56,10 +63,52 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]
         ),
+        // zlib: CRC-32 and deflate.
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        // Knows no PlantDB.
+        .target(
+            name: "ZipStream",
+            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")]
+        ),
+        // The REST API of upstream's releases, and ours: routes and bodies, no connection.
+        .target(
+            name: "PlantDBWire",
+            dependencies: [
+                "PlantDBCore", "CPlatform",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ]
+        ),
+        .target(
+            name: "PlantDBClient",
+            dependencies: [
+                "PlantDBCore", "PlantDBWire", "ZipStream", "CPlatform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]
+        ),
+        // Passwords of upstream's users.json: Argon2id, and bcrypt in crypt(3).
+        .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
+        .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
+        .target(
+            name: "PlantDBServer",
+            dependencies: [
+                "PlantDBCore", "PlantDBWire", "ZipStream", "CArgon2", "CCrypt", "CPlatform",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
         .target(name: "DatabaseCheck", dependencies: ["PlantDBCore"]),
         .target(
             name: "PlantDBSync",
-            dependencies: ["PlantDBCore", "FSDB", "SyncEngine", "SFTPClient", "PlantDBSFTP"]
+            dependencies: [
+                "PlantDBCore", "FSDB", "SyncEngine", "SFTPClient", "PlantDBSFTP", "PlantDBClient",
+            ]
         ),
         .systemLibrary(
             name: "CLibArchive",
@@ -76,18 +125,24 @@ let package = Package(
         ),
         .target(
             name: "PlantDBTesting",
-            dependencies: ["PlantDBCore", "FSDB", "SyncEngine", "PlantDBSync", "TestDatabases"]
+            dependencies: [
+                "PlantDBCore", "FSDB", "SyncEngine", "PlantDBSync", "PlantDBServer", "TestDatabases",
+            ]
         ),
         .executableTarget(
             name: "plantdb",
             dependencies: [
-                "PlantDBSync", "DatabaseCheck", "SFTPClient", "TestDatabases",
+                "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBServer", "TestDatabases",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         // Times plantdb against its peers; `make bench`.
         .executableTarget(name: "plantdb-bench"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
+        .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream"]),
+        .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),
+        .testTarget(name: "PlantDBClientTests", dependencies: ["PlantDBClient", "PlantDBTesting"]),
+        .testTarget(name: "PlantDBServerTests", dependencies: ["PlantDBServer", "PlantDBTesting"]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
         .testTarget(
             name: "PlantDBSFTPTests",

@@ -121,17 +121,17 @@ final class DigestCache: Sendable {
             var configuration = Configuration()
             configuration.busyMode = .timeout(10)
             let queue = try DatabaseQueue(path: file, configuration: configuration)
-            var migrator = DatabaseMigrator()
-            migrator.registerMigration("1") { database in
+            // Both sides of a run open the same new file at once: one statement in one immediate
+            // transaction, for which the other waits.
+            try queue.write { database in
                 try database.execute(
                     sql: """
-                        CREATE TABLE digest (root TEXT NOT NULL, scan TEXT NOT NULL, path TEXT NOT NULL,
-                        inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-                        changed INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (root, scan, path))
-                        WITHOUT ROWID
+                        CREATE TABLE IF NOT EXISTS digest (root TEXT NOT NULL, scan TEXT NOT NULL,
+                        path TEXT NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,
+                        modified INTEGER NOT NULL, changed INTEGER NOT NULL, digest BLOB NOT NULL,
+                        PRIMARY KEY (root, scan, path)) WITHOUT ROWID
                         """)
             }
-            try migrator.migrate(queue)
             return .open(queue)
         } catch {
             return .unavailable

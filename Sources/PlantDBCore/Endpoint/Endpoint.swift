@@ -13,6 +13,10 @@ public protocol ScanSource: Sendable {
     /// calls again. Throws ``DatabaseError/Code/sourceChanged`` where an entry is no longer
     /// what its manifest says.
     func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream
+    /// The CRC-32 (that of ZIP, ISO 3309) of each selected entry, in their order; 0 for
+    /// directories. It decides whether files are equal where one side keeps no times. Reads
+    /// every byte, unless the peer knows better.
+    func checksums(of selection: EntrySelection) async throws(DatabaseError) -> [UInt32]
     /// The fast path: descriptors to read. nil where the peer has none.
     var fileSource: (any LocalFileSource)? { get }
     /// The fast path into files of this machine. nil where the peer has none.

@@ -24,4 +24,28 @@ extension ScanSource {
         }
         return result
     }
+
+    public func checksums(of selection: EntrySelection) async throws(DatabaseError) -> [UInt32] {
+        var found: [ScanPath: UInt32] = [:]
+        var current: (path: ScanPath, checksum: CRC32)?
+        var stream = try await parts(of: selection).makeAsyncIterator()
+        while let part = try await stream.next() {
+            switch part {
+            case .begin(let entry): current = (entry.path, CRC32())
+            case .bytes(let buffer): current?.checksum.update(buffer.readableBytesView)
+            case .end:
+                if let current { found[current.path] = current.checksum.value }
+                current = nil
+            }
+        }
+        return try selection.map { (entry) throws(DatabaseError) in
+            guard entry.kind == .file else { return 0 }
+            guard let checksum = found[entry.path] else {
+                throw DatabaseError(
+                    .invalidData, "\(entry.path) of scan \(selection.scan) was asked for, and was not sent",
+                    scan: selection.scan, path: entry.path.rawValue)
+            }
+            return checksum
+        }
+    }
 }

@@ -25,13 +25,18 @@ public struct Planner: Sendable {
         }
     }
 
+    /// Whether the content of files of equal size is equal, by their positions in the source's
+    /// manifest: for those whose times prove nothing.
+    public typealias ContentProofs = [Int32: Bool]
+
     /// - Parameter target: nil if the target does not have the scan.
     /// - Throws: ``DatabaseError/Code/unsupported`` if digests are to be compared and a side
     ///   proves none: never a silent comparison of sizes.
-    public func plan(source: ScanManifest, target: ScanManifest?, indexes: Indexes = Indexes())
-        throws(DatabaseError) -> ScanPlan
-    {
-        var draft = Draft()
+    public func plan(
+        source: ScanManifest, target: ScanManifest?, indexes: Indexes = Indexes(),
+        proofs: ContentProofs = [:]
+    ) throws(DatabaseError) -> ScanPlan {
+        var draft = Draft(proofs: proofs)
         try compare(source, with: target, into: &draft)
         let index = mergeIndex(indexes, source: source, target: target, into: &draft)
         let deletions = deletions(of: draft, source: source)
@@ -44,6 +49,7 @@ public struct Planner: Sendable {
     }
 
     private struct Draft {
+        let proofs: ContentProofs
         var items: [ScanPlan.PlanItem] = []
         var targetOnly: [FileEntry] = []
         /// Directories of the target that hold something that was not asked for.
@@ -79,7 +85,10 @@ public struct Planner: Sendable {
             // What lies in a directory whose name is a file's on the target has no place there.
             let isBlocked = draft.kindConflicts.contains { entry.path.isWithin($0) }
             if let action = isBlocked
-                ? .keepKindDiffers : try action(for: entry, counterpart, inNewScan: target == nil)
+                ? .keepKindDiffers
+                : try action(
+                    for: entry, counterpart, inNewScan: target == nil,
+                    isProvenEqual: draft.proofs[Int32(position)])
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.append(entry.path) }
@@ -102,11 +111,33 @@ public struct Planner: Sendable {
         }
     }
 
+    /// The files of both sides, of one size, that neither times nor digests compare: whoever plans
+    /// has to ask for proof of these. O(n).
+    public func unprovenFiles(source: ScanManifest, target: ScanManifest) -> [(source: Int32, target: Int32)]
+    {
+        guard options.comparison == .sizeAndTime, options.existing != .keepAll else { return [] }
+        var result: [(source: Int32, target: Int32)] = []
+        var theirs = 0
+        for position in source.indices {
+            while theirs < target.count, target.comparePath(at: theirs, with: source, at: position) < 0 {
+                theirs += 1
+            }
+            guard theirs < target.count, target.comparePath(at: theirs, with: source, at: position) == 0
+            else { continue }
+            let (left, right) = (source[position], target[theirs])
+            guard left.kind == .file, right.kind == .file, left.size == right.size, isSelected(left),
+                left.modified == nil || right.modified == nil, left.digest == nil || right.digest == nil
+            else { continue }
+            result.append((Int32(position), Int32(theirs)))
+        }
+        return result
+    }
+
     // MARK: One entry
 
     /// nil: equal, nothing to say.
     private func action(
-        for source: FileEntry, _ target: FileEntry?, inNewScan: Bool
+        for source: FileEntry, _ target: FileEntry?, inNewScan: Bool, isProvenEqual: Bool?
     ) throws(DatabaseError) -> PlanAction? {
         guard let target else {
             guard inNewScan || targetWrites == .files else { return .keepUnsupported }
@@ -114,7 +145,7 @@ public struct Planner: Sendable {
         }
         guard source.kind == target.kind else { return .keepKindDiffers }
         if source.kind == .directory { return nil }
-        guard let difference = try difference(source, target) else {
+        guard let difference = try difference(source, target, isProvenEqual) else {
             return needsAttributes(source, target) ? .updateAttributes : nil
         }
         switch options.existing {
@@ -125,7 +156,9 @@ public struct Planner: Sendable {
         return difference.isWork && targetWrites != .files ? .keepUnsupported : difference
     }
 
-    private func difference(_ source: FileEntry, _ target: FileEntry) throws(DatabaseError) -> PlanAction? {
+    private func difference(_ source: FileEntry, _ target: FileEntry, _ isProvenEqual: Bool?)
+        throws(DatabaseError) -> PlanAction?
+    {
         if source.size != target.size { return .replaceSizeDiffers }
         switch options.comparison {
         case .sizeOnly:
@@ -147,6 +180,7 @@ public struct Planner: Sendable {
             if let ours = source.digest, let theirs = target.digest {
                 return ours == theirs ? nil : .replaceContentDiffers
             }
+            if let isProvenEqual { return isProvenEqual ? nil : .replaceContentDiffers }
             return .replaceUnproven
         }
     }

@@ -113,13 +113,33 @@ struct PlanMaker: Sendable {
         let planner = Planner(options: options, source: source.capabilities, target: target.capabilities)
         let plan: ScanPlan
         do throws(DatabaseError) {
-            plan = try planner.plan(source: compared, target: theirs, indexes: indexes)
+            let proofs = try await proofs(planner, source: compared, target: theirs)
+            plan = try planner.plan(source: compared, target: theirs, indexes: indexes, proofs: proofs)
         } catch { throw error.locating(scan: scan) }
         if plan.items.contains(where: { $0.action.transfersContent && plan.entry(of: $0).path == .index }) {
             let listed = try await index(of: compared, at: source)
             if let listed { notices += absentFiles(of: listed, in: compared) }
         }
         return PlannedScan(plan: plan, notices: notices, targetFileCount: theirs?.fileCount ?? 0)
+    }
+
+    /// Compares the checksums of the files that times cannot compare.
+    private func proofs(_ planner: Planner, source ours: ScanManifest, target theirs: ScanManifest?)
+        async throws(DatabaseError) -> Planner.ContentProofs
+    {
+        guard let theirs else { return [:] }
+        let pairs = planner.unprovenFiles(source: ours, target: theirs)
+        if pairs.isEmpty { return [:] }
+        let (source, target) = (source, target)
+        async let left = source.checksums(
+            of: EntrySelection(manifest: ours, positions: pairs.map(\.source)))
+        async let right = target.checksums(
+            of: EntrySelection(manifest: theirs, positions: pairs.map(\.target)))
+        do {
+            let (left, right) = (try await left, try await right)
+            return Dictionary(
+                uniqueKeysWithValues: pairs.indices.map { (pairs[$0].source, left[$0] == right[$0]) })
+        } catch { throw .wrapping(error, while: "reading checksums of scan \(ours.scan)") }
     }
 
     /// - Throws: ``DatabaseError/Code/invalidData``: a database with such an index cannot be

@@ -1,11 +1,10 @@
 import Dispatch
-import PlantDBCore
 
 /// Calls that block on this machine's disk, off the threads that async functions share.
-enum Threads {
-    private static let queue = DispatchQueue(label: "PlantDBSFTP.blocking", attributes: .concurrent)
+package enum Threads {
+    private static let queue = DispatchQueue(label: "PlantDBCore.blocking", attributes: .concurrent)
 
-    static func run<Value: Sendable>(_ body: @escaping @Sendable () throws(DatabaseError) -> Value)
+    package static func run<Value: Sendable>(_ body: @escaping @Sendable () throws(DatabaseError) -> Value)
         async throws(DatabaseError) -> Value
     {
         let result = await withCheckedContinuation { continuation in

@@ -1,0 +1,282 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import PlantDBCore
+import PlantDBWire
+
+/// Answers the calls of ``PeerProtocol`` for one database.
+///
+/// Who may call what is the routes' business; here `caller` only keeps one peer's locks and
+/// transactions from another's hands.
+struct PeerService: Sendable {
+    let endpoint: any DatabaseEndpoint
+    let leases: PeerLeases
+    /// Of the program.
+    let version: String
+
+    // MARK: Reading
+
+    func hello(mayWrite: Bool) -> Response {
+        json(
+            PeerHello(
+                version: version, identity: endpoint.location.identity, capabilities: endpoint.capabilities,
+                mayWrite: mayWrite
+            ).encoded())
+    }
+
+    func listing() async -> Response {
+        await answering { () async throws(DatabaseError) in
+            json(PeerListing.encoded(try await endpoint.listing()))
+        }
+    }
+
+    func manifest(_ request: Request) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let scan = try scan(of: request)
+            let detail: ManifestDetail = request.uri.queryParameters["digests"] == "1" ? .digests : .listing
+            guard let manifest = try await endpoint.manifest(of: scan, detail: detail) else {
+                throw DatabaseError(.notFound, "there is no scan \(scan)", scan: scan)
+            }
+            return frames(ResponseBody(contentsOf: PeerManifest.frames(of: manifest)))
+        }
+    }
+
+    func read(_ request: Request) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerReadRequest(parsing: try await body(of: request))
+            let selection = EntrySelection(
+                all: try ScanManifest(scan: wanted.scan, entries: wanted.entries))
+            guard wanted.offset == 0 || endpoint.fileSource != nil else {
+                throw DatabaseError(.unsupported, "this server cannot go on inside a file")
+            }
+            if let local = endpoint.fileSource {
+                let files = PeerFileFrames(
+                    selection, from: try await local.openFiles(of: wanted.scan), offset: wanted.offset)
+                return frames(
+                    ResponseBody { writer in
+                        var next = try await files.next()
+                        while let buffer = next {
+                            async let following = files.next()
+                            try await writer.write(buffer)
+                            next = try await following
+                        }
+                        try await writer.finish(nil)
+                    })
+            }
+            let parts = try await endpoint.parts(of: selection)
+            return frames(
+                ResponseBody { writer in
+                    try await PeerParts.send(parts, count: selection.count) { try await writer.write($0) }
+                    try await writer.finish(nil)
+                })
+        }
+    }
+
+    func checksums(_ request: Request) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerReadRequest(parsing: try await body(of: request))
+            let sums = try await endpoint.checksums(
+                of: EntrySelection(all: try ScanManifest(scan: wanted.scan, entries: wanted.entries)))
+            return json(JSONValue.array(sums.map { .number(Int($0)) }).pythonBytes())
+        }
+    }
+
+    func space() async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let available = try await endpoint.availableBytes()
+            let value: JSONValue = available.map { .number(Int($0)) } ?? .null
+            return json(JSONValue.object(JSONObject([("available", value)])).pythonBytes())
+        }
+    }
+
+    // MARK: Locks
+
+    func takeLock(_ request: Request, caller: String) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerLockRequest(parsing: try await body(of: request))
+            // No answer for longer than this, and connections are given up on the way.
+            let wait = min(wanted.wait, 20)
+            let lock = try await endpoint.acquireLock(wanted.scope, mode: wanted.mode, wait: .seconds(wait))
+            return await id(leases.add(lock, owner: caller))
+        }
+    }
+
+    func keepLock(_ id: String, caller: String) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            guard await leases.keepLock(id, owner: caller) else {
+                throw DatabaseError(
+                    .unreachable, "the lock is gone: the server dropped it, or was started again")
+            }
+            return done
+        }
+    }
+
+    func releaseLock(_ id: String, caller: String) async -> Response {
+        await leases.releaseLock(id, owner: caller)
+        return done
+    }
+
+    // MARK: Writing
+
+    func begin(_ request: Request, caller: String) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerBegin(parsing: try await body(of: request))
+            let transaction = try await endpoint.beginTransaction(
+                on: wanted.scan, replacing: wanted.base, options: wanted.options)
+            return await id(
+                leases.add(
+                    PeerLeases.PeerTransaction(scan: wanted.scan, transaction: transaction), owner: caller))
+        }
+    }
+
+    func removeScan(_ request: Request) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerBegin(parsing: try await body(of: request))
+            guard let base = wanted.base else {
+                throw DatabaseError(.invalidArgument, "a removal must say which state of the scan it removes")
+            }
+            try await endpoint.removeScan(wanted.scan, replacing: base, options: wanted.options)
+            return done
+        }
+    }
+
+    /// Stages the files of the body.
+    func receive(_ request: Request, transaction id: String, caller: String) async -> Response {
+        await using(id, caller) { held throws(DatabaseError) in
+            var staged: [FileEntry]
+            var failures: [DatabaseError] = []
+            if let receiver = held.transaction.fileReceiver {
+                let sink = PeerStagedFrames(receiver, scan: held.scan, meter: ByteMeter())
+                do {
+                    for try await bytes in request.body { try await sink.write(bytes) }
+                } catch { throw .wrapping(error, while: "receiving files of scan \(held.scan)") }
+                try await sink.finish()
+                staged = sink.staged
+                failures = sink.outcome.failures
+            } else {
+                let body = RequestBytes(request.body)
+                let manifest = try await held.transaction.receive(
+                    PeerParts.stream { () async throws(DatabaseError) in try await body.next() },
+                    meter: ByteMeter())
+                staged = Array(manifest)
+            }
+            var buffer = ByteBuffer()
+            for entry in staged { PeerFrameEncoder.encode(.entry(entry), into: &buffer) }
+            for failure in failures { PeerFrameEncoder.encode(.failed(failure), into: &buffer) }
+            PeerFrameEncoder.encode(.end(count: UInt64(staged.count)), into: &buffer)
+            return frames(ResponseBody(byteBuffer: buffer))
+        }
+    }
+
+    func remove(_ request: Request, transaction id: String, caller: String) async -> Response {
+        await using(id, caller) { held throws(DatabaseError) in
+            try await held.transaction.remove(try PeerEntry.parsePaths(try await body(of: request)))
+            return done
+        }
+    }
+
+    func setAttributes(_ request: Request, transaction id: String, caller: String) async -> Response {
+        await using(id, caller) { held throws(DatabaseError) in
+            try await held.transaction.setAttributes(try PeerEntry.parse(try await body(of: request)))
+            return done
+        }
+    }
+
+    /// The answer is remembered as long as a lease lives: a peer that lost the connection
+    /// before the answer asks again, and learns what became of it.
+    func commit(transaction id: String, caller: String) async -> Response {
+        if let outcome = await leases.outcome(ofCommit: id, owner: caller) {
+            return await answering { () async throws(DatabaseError) in
+                try outcome.get()
+                return done
+            }
+        }
+        return await using(id, caller) { held throws(DatabaseError) in
+            let outcome: Result<Void, DatabaseError>
+            do throws(DatabaseError) {
+                try await held.transaction.commit()
+                outcome = .success(())
+            } catch {
+                outcome = .failure(error)
+                await held.transaction.abort()
+            }
+            await leases.ended(id, owner: caller, outcome)
+            try outcome.get()
+            return done
+        }
+    }
+
+    func abort(transaction id: String, caller: String) async -> Response {
+        await using(id, caller) { held throws(DatabaseError) in
+            await held.transaction.abort()
+            await leases.ended(id, owner: caller, nil)
+            return done
+        }
+    }
+
+    // MARK: Answers
+
+    private func using(
+        _ id: String, _ caller: String,
+        _ work: (PeerLeases.PeerTransaction) async throws(DatabaseError) -> Response
+    ) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let held = try await leases.takeTransaction(id, owner: caller)
+            let outcome: Result<Response, DatabaseError>
+            do throws(DatabaseError) { outcome = .success(try await work(held)) } catch {
+                outcome = .failure(error)
+            }
+            await leases.giveBack(id)
+            return try outcome.get()
+        }
+    }
+
+    private func answering(_ work: () async throws(DatabaseError) -> Response) async -> Response {
+        do throws(DatabaseError) { return try await work() } catch {
+            return json(error.peerBody, status: HTTPResponse.Status(code: error.peerStatus))
+        }
+    }
+
+    private var done: Response { Response(status: .noContent) }
+
+    private func id(_ id: String) -> Response {
+        json(JSONValue.object(JSONObject([("id", .string(id))])).pythonBytes(), status: .created)
+    }
+
+    private func json(_ bytes: [UInt8], status: HTTPResponse.Status = .ok) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    private func frames(_ body: ResponseBody) -> Response {
+        Response(status: .ok, headers: [.contentType: PeerProtocol.framesType], body: body)
+    }
+
+    private func scan(of request: Request) throws(DatabaseError) -> ScanID {
+        guard let text = request.uri.queryParameters["scan"] else {
+            throw DatabaseError(.invalidArgument, "the request names no scan")
+        }
+        return try ScanID(String(text))
+    }
+
+    private func body(of request: Request) async throws(DatabaseError) -> [UInt8] {
+        do {
+            return Array(buffer: try await request.body.collect(upTo: PeerProtocol.maximumRequestBytes))
+        } catch {
+            throw .wrapping(error, while: "receiving a request")
+        }
+    }
+}
+
+/// The body of a request, pulled. `@unchecked`: one task pulls at a time, as
+/// ``PlantDBCore/ScanPartStream`` promises.
+private final class RequestBytes: @unchecked Sendable {
+    private var iterator: RequestBody.AsyncIterator
+
+    init(_ body: RequestBody) { iterator = body.makeAsyncIterator() }
+
+    func next() async throws(DatabaseError) -> ByteBuffer? {
+        do { return try await iterator.next() } catch { throw .wrapping(error, while: "receiving files") }
+    }
+}
