@@ -62,6 +62,7 @@ public struct PeerFileWriter: ~Copyable {
     public mutating func resume() {
         decoder = PeerFrameDecoder()
         isResuming = current != nil
+        isPassingOver = false
     }
     private var isResuming = false
 

@@ -1,0 +1,209 @@
+import NIOCore
+import NIOHTTP1
+import PlantDBCore
+import PlantDBWire
+import Synchronization
+
+/// A database behind a `plantdb serve`, as a side of a synchronisation, with the guarantees of
+/// the database that it serves.
+public final class PeerEndpoint: DatabaseEndpoint {
+    public let location: DatabaseLocation
+    public let capabilities: EndpointCapabilities
+    let transport: HTTPTransport
+
+    /// - Parameter hello: the server's, which the caller asked for.
+    init(transport: HTTPTransport, hello: PeerHello) {
+        self.transport = transport
+        location = DatabaseLocation(
+            description: transport.address.description,
+            identity: hello.identity.map { "\(transport.address.host):\($0)" }
+                ?? transport.address.description)
+        var capabilities = hello.capabilities
+        if !hello.mayWrite { capabilities.writes = .none }
+        self.capabilities = capabilities
+    }
+
+    /// Asks a server whether it is a `plantdb serve`.
+    ///
+    /// - Returns: nil if it is something else.
+    /// - Throws: `unreachable`, `authentication`; `unsupported` for another version.
+    public static func open(_ transport: HTTPTransport) async throws(DatabaseError) -> PeerEndpoint? {
+        let answer = try await transport.send(.GET, PeerProtocol.base)
+        let isJSON = answer.headers.first(name: "content-type")?.hasPrefix("application/json") ?? false
+        let body = try await answer.collect(upTo: 1 << 20)
+        guard isJSON else { return nil }
+        guard answer.status == 200 else {
+            if let error = DatabaseError(peerBody: body) { throw error }
+            return nil
+        }
+        return PeerEndpoint(transport: transport, hello: try PeerHello(parsing: body))
+    }
+
+    // MARK: Source
+
+    public func listing() async throws(DatabaseError) -> DatabaseListing {
+        try PeerListing.parse(try await call(.GET, "/scans"))
+    }
+
+    public func manifest(of scan: ScanID, detail: ManifestDetail) async throws(DatabaseError) -> ScanManifest?
+    {
+        let answer = try await send(
+            .GET, "/manifest",
+            query: [("scan", scan.rawValue), ("digests", detail == .digests ? "1" : "0")])
+        if answer.status == 404 {
+            _ = try await answer.collect(upTo: 1 << 20)
+            return nil
+        }
+        try await check(answer)
+        var parser = PeerManifest.Parser(scan: scan)
+        while let bytes = try await answer.next() { try parser.feed(bytes) }
+        return try parser.finish()
+    }
+
+    public func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream {
+        let answer = try await read(selection, from: 0, offset: 0)
+        return PeerParts.stream { () async throws(DatabaseError) in try await answer.next() }
+    }
+
+    public func checksums(of selection: EntrySelection) async throws(DatabaseError) -> [UInt32] {
+        let request = PeerReadRequest(scan: selection.scan, entries: Array(selection))
+        let value = try JSONValue(parsing: try await call(.POST, "/checksums", request.encoded()))
+        let sums = value.array?.compactMap { $0.int.flatMap(UInt32.init(exactly:)) } ?? []
+        guard sums.count == selection.count else {
+            throw DatabaseError(.invalidData, "\(location) did not send the checksums that it was asked for")
+        }
+        return sums
+    }
+
+    /// The answer to a request for the selected entries from the one at `first`, which begins at `offset`.
+    func read(_ selection: EntrySelection, from first: Int, offset: Int64) async throws(DatabaseError)
+        -> HTTPAnswer
+    {
+        let request = PeerReadRequest(
+            scan: selection.scan, entries: Array(selection[first...]), offset: offset)
+        let answer = try await send(.POST, "/read", request.encoded())
+        try await check(answer)
+        return answer
+    }
+
+    // MARK: Target
+
+    public func beginTransaction(
+        on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
+    ) async throws(DatabaseError) -> any ScanTransaction {
+        let request = PeerBegin(scan: scan, base: base, options: options)
+        let id = try Self.id(in: try await call(.POST, "/transactions", request.encoded()))
+        return PeerTransaction(endpoint: self, scan: scan, id: id)
+    }
+
+    public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
+        async throws(DatabaseError)
+    {
+        _ = try await call(
+            .POST, "/remove", PeerBegin(scan: scan, base: base, options: options).encoded())
+    }
+
+    public func availableBytes() async throws(DatabaseError) -> Int64? {
+        let value = try JSONValue(parsing: try await call(.GET, "/space"))
+        return value["available"]?.int.map(Int64.init)
+    }
+
+    // MARK: Locks
+
+    public func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
+        -> any DatabaseLock
+    {
+        let clock = ContinuousClock()
+        let deadline = clock.now + wait
+        while true {
+            // The server waits for 20 s at most, and is asked again.
+            let remaining = max(.zero, deadline - clock.now)
+            let request = PeerLockRequest(scope: scope, mode: mode, wait: remaining / .seconds(1))
+            do throws(DatabaseError) {
+                let id = try Self.id(in: try await call(.POST, "/locks", request.encoded()))
+                return PeerLock(endpoint: self, id: id)
+            } catch {
+                guard error.code == .locked, clock.now < deadline else { throw error }
+            }
+            do { try await Task.sleep(for: .milliseconds(200)) } catch {
+                throw DatabaseError(.cancelled, "cancelled while waiting for \(scope)")
+            }
+        }
+    }
+
+    public func close() async { await transport.close() }
+
+    // MARK: Calls
+
+    func send(
+        _ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = [],
+        _ body: [UInt8]? = nil
+    ) async throws(DatabaseError) -> HTTPAnswer {
+        try await transport.send(
+            method, PeerProtocol.base + path, query: query,
+            body: body.map { .bytes($0, type: "application/json") } ?? .none)
+    }
+
+    /// A small answer, whole.
+    func call(_ method: HTTPMethod, _ path: String, _ body: [UInt8]? = nil) async throws(DatabaseError)
+        -> [UInt8]
+    {
+        let answer = try await send(method, path, body)
+        try await check(answer)
+        return try await answer.collect(upTo: HTTPTransport.maximumAnswerBytes)
+    }
+
+    /// - Throws: what the server says went wrong.
+    func check(_ answer: HTTPAnswer) async throws(DatabaseError) {
+        guard !(200..<300).contains(answer.status) else { return }
+        let body = try await answer.collect(upTo: 1 << 20)
+        if let error = DatabaseError(peerBody: body) { throw error }
+        throw .status(answer.status, of: location.description)
+    }
+
+    private static func id(in body: [UInt8]) throws(DatabaseError) -> String {
+        guard let id = try JSONValue(parsing: body)["id"]?.string, !id.isEmpty,
+            id.utf8.allSatisfy({ ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x61 && $0 <= 0x66) })
+        else { throw DatabaseError(.invalidData, "the server sent an id that is none") }
+        return id
+    }
+}
+
+/// A lock on the server, kept by asking for it again and again until it is released.
+private final class PeerLock: DatabaseLock {
+    private let endpoint: PeerEndpoint
+    private let id: String
+    private let keeping: Task<Void, Never>
+    private let isReleased = Mutex(false)
+
+    init(endpoint: PeerEndpoint, id: String) {
+        self.endpoint = endpoint
+        self.id = id
+        keeping = Task {
+            while !Task.isCancelled {
+                do { try await Task.sleep(for: .seconds(PeerProtocol.leaseSeconds / 4)) } catch { return }
+                do { _ = try await endpoint.call(.PUT, "/locks/\(id)") } catch {
+                    // The next one may get through; a lock that is lost makes the commit fail,
+                    // since the target is then no longer what was planned against.
+                }
+            }
+        }
+    }
+
+    func release() async {
+        let first = isReleased.withLock { released in
+            defer { released = true }
+            return !released
+        }
+        guard first else { return }
+        keeping.cancel()
+        // Also in a cancelled task: it has a task of its own.
+        await Task { [endpoint, id] in
+            do { _ = try await endpoint.call(.DELETE, "/locks/\(id)") } catch {
+                // The server drops it by itself when its lease ends.
+            }
+        }.value
+    }
+
+    deinit { keeping.cancel() }
+}

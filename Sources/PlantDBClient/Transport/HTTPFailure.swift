@@ -1,0 +1,39 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOPosix
+import NIOSSL
+import PlantDBCore
+
+extension DatabaseError {
+    /// What a failed connection means. One table: nothing else looks at these errors.
+    static func http(_ error: any Error, to address: ServerAddress) -> DatabaseError {
+        if let error = error as? DatabaseError { return error }
+        if error is CancellationError {
+            return DatabaseError(.cancelled, "cancelled while talking to \(address)")
+        }
+        switch error {
+        case let error as HTTPClientError where error == .cancelled:
+            return DatabaseError(.cancelled, "cancelled while talking to \(address)")
+        case let error as HTTPClientError
+        where error == .connectTimeout || error == .getConnectionFromPoolTimeout:
+            return DatabaseError(
+                .unreachable, "\(address) does not answer; check the address, and whether the server runs")
+        case let error as HTTPClientError
+        where error == .readTimeout || error == .deadlineExceeded || error == .writeTimeout:
+            return DatabaseError(.unreachable, "\(address) stopped answering; run the same command again")
+        case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
+            return DatabaseError(
+                .authentication,
+                "\(address) is not who it should be, or speaks no TLS that is safe; if its certificate is "
+                    + "your own, name its authority with --cacert", cause: String(describing: error))
+        case is NIOConnectionError:
+            return DatabaseError(
+                .unreachable, "\(address) cannot be reached; check the address, and whether the server runs",
+                cause: String(describing: error).printable)
+        default:
+            return DatabaseError(
+                .unreachable, "the connection to \(address) was lost; run the same command again",
+                cause: String(describing: error).printable)
+        }
+    }
+}

@@ -1,0 +1,226 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+import PlantDBCore
+import Synchronization
+
+/// How a REST server is reached.
+public struct HTTPAccess: Sendable {
+    public var address: ServerAddress
+    public var token: BearerToken?
+    /// A file of certificates (PEM) that are trusted instead of the system's.
+    public var certificateAuthority: String?
+    /// Send the token over plain HTTP to another machine.
+    public var sendsTokenUnencrypted = false
+    /// How long nothing may arrive.
+    public var idleTimeout: Duration = .seconds(60)
+    public var connectTimeout: Duration = .seconds(10)
+
+    public init(_ address: ServerAddress) { self.address = address }
+}
+
+/// HTTP requests to one server, over at most 16 connections that are kept.
+///
+/// Redirects are not followed: what belongs to one origin does not go to another. TLS is 1.2
+/// or newer, with the chain and the host's name verified; nothing turns that off.
+public final class HTTPTransport: Sendable {
+    public let address: ServerAddress
+    private let client: HTTPClient
+    private let authorization: Mutex<BearerToken?>
+    private let isClosed = Mutex(false)
+
+    /// JSON answers larger than this are refused.
+    static let maximumAnswerBytes = 256 << 20
+
+    /// - Throws: `invalidArgument` for a token that would go over plain HTTP to another machine,
+    ///   and for a file of certificates that cannot be read.
+    public init(_ access: HTTPAccess) throws(DatabaseError) {
+        address = access.address
+        if access.token != nil, !address.isSecure, !address.isLoopback, !access.sendsTokenUnencrypted {
+            throw DatabaseError(
+                .invalidArgument,
+                "the token for \(address) would cross the network unencrypted; use https, or say "
+                    + "--send-token-unencrypted")
+        }
+        authorization = Mutex(access.token)
+        var configuration = HTTPClient.Configuration()
+        configuration.httpVersion = .http1Only
+        configuration.redirectConfiguration = .disallow
+        configuration.decompression = .disabled
+        configuration.timeout.connect = .init(access.connectTimeout)
+        configuration.timeout.read = .init(access.idleTimeout)
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
+        // NIO reads 64 KiB at most by default, which halves the rate of large files.
+        configuration.http1_1ConnectionDebugInitializer = { channel in
+            channel.setOption(
+                ChannelOptions.recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(
+                    minimum: 4 << 10, initial: 64 << 10, maximum: 256 << 10))
+        }
+        if let file = access.certificateAuthority {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .file(file)
+            do { _ = try NIOSSLCertificate.fromPEMFile(file) } catch {
+                throw DatabaseError(
+                    .invalidArgument, "the certificates in \(file.printable) cannot be read",
+                    cause: String(describing: error))
+            }
+            configuration.tlsConfiguration = tls
+        }
+        if address.isSecure {
+            var tls = configuration.tlsConfiguration ?? TLSConfiguration.makeClientConfiguration()
+            tls.minimumTLSVersion = .tlsv12
+            configuration.tlsConfiguration = tls
+        }
+        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    deinit {
+        // A transport that was not closed has no request left; its connections go with it.
+        if !isClosed.withLock({ $0 }) { client.shutdown { _ in } }
+    }
+
+    /// Ends all connections. Idempotent.
+    public func close() async {
+        let first = isClosed.withLock { closed in
+            defer { closed = true }
+            return !closed
+        }
+        guard first else { return }
+        do { try await client.shutdown() } catch {
+            // It is closed either way.
+        }
+    }
+
+    /// The token of all requests from now on.
+    public func authorize(with token: BearerToken?) { authorization.withLock { $0 = token } }
+
+    /// What a request carries.
+    public enum Body: Sendable {
+        case none
+        case bytes([UInt8], type: String)
+        /// - Parameter length: in bytes; nil: sent in chunks.
+        case stream(@Sendable () async throws(DatabaseError) -> ByteBuffer?, length: Int64?, type: String)
+    }
+
+    /// Sends a request, and returns when the answer begins.
+    ///
+    /// - Parameters:
+    ///   - path: below the prefix, without a slash at its beginning, percent-encoded.
+    ///   - waiting: how long the answer may take to begin; the idle timeout holds all the same.
+    /// - Throws: `unreachable`, `cancelled`; never for a status.
+    public func send(
+        _ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = [],
+        headers: [(String, String)] = [], body: Body = .none, waiting: Duration = .seconds(3600)
+    ) async throws(DatabaseError) -> HTTPAnswer {
+        var url = address.origin + address.prefix + "/" + path
+        if !query.isEmpty {
+            url +=
+                "?"
+                + query.map { "\($0.name)=\(PercentEncoding.component($0.value))" }.joined(separator: "&")
+        }
+        var request = HTTPClientRequest(url: url)
+        request.method = method
+        request.headers = HTTPHeaders(headers)
+        if let token = authorization.withLock({ $0 }) {
+            request.headers.add(name: "Authorization", value: "Bearer \(token.text)")
+        }
+        switch body {
+        case .none: break
+        case .bytes(let bytes, let type):
+            request.headers.add(name: "Content-Type", value: type)
+            request.body = .bytes(ByteBuffer(bytes: bytes))
+        case .stream(let pull, let length, let type):
+            request.headers.add(name: "Content-Type", value: type)
+            request.body = .stream(PulledBytes(pull: pull), length: length.map { .known($0) } ?? .unknown)
+        }
+        do {
+            let response = try await client.execute(request, timeout: .init(waiting))
+            return HTTPAnswer(response, address: address)
+        } catch { throw .http(error, to: address) }
+    }
+}
+
+/// An answer whose body is still arriving.
+public struct HTTPAnswer: Sendable {
+    public let status: Int
+    public let headers: HTTPHeaders
+    let address: ServerAddress
+    private let body: Reader
+
+    init(_ response: HTTPClientResponse, address: ServerAddress) {
+        status = Int(response.status.code)
+        headers = response.headers
+        self.address = address
+        body = Reader(iterator: response.body.makeAsyncIterator())
+    }
+
+    /// `@unchecked`: one task pulls at a time, as ``HTTPAnswer/next()`` asks.
+    private final class Reader: @unchecked Sendable {
+        var iterator: HTTPClientResponse.Body.AsyncIterator
+        init(iterator: HTTPClientResponse.Body.AsyncIterator) { self.iterator = iterator }
+    }
+
+    /// The next bytes of the body; nil at its end. One task calls it.
+    /// - Throws: `unreachable` if the connection ends before the body does; `cancelled`.
+    public func next() async throws(DatabaseError) -> ByteBuffer? {
+        do { return try await body.iterator.next() } catch { throw .http(error, to: address) }
+    }
+
+    /// The whole body.
+    /// - Throws: `invalidData` if it is larger than `limit` bytes; as ``next()``.
+    public func collect(upTo limit: Int) async throws(DatabaseError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while let piece = try await next() {
+            guard bytes.count + piece.readableBytes <= limit else {
+                throw DatabaseError(.invalidData, "an answer of \(address) is larger than \(limit) bytes")
+            }
+            bytes.append(contentsOf: piece.readableBytesView)
+        }
+        return bytes
+    }
+}
+
+/// A pulled body as the sequence that AsyncHTTPClient wants.
+private struct PulledBytes: AsyncSequence, Sendable {
+    typealias Element = ByteBuffer
+    let pull: @Sendable () async throws(DatabaseError) -> ByteBuffer?
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        let pull: @Sendable () async throws(DatabaseError) -> ByteBuffer?
+        mutating func next() async throws -> ByteBuffer? { try await pull() }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pull: pull) }
+}
+
+/// RFC 3986, section 2: everything but unreserved characters is encoded.
+enum PercentEncoding {
+    static func component(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var result: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"), UInt8(ascii: "~"):
+                result.append(byte)
+            default: result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// Each component of a path.
+    static func path(_ text: String) -> String {
+        text.split(separator: "/", omittingEmptySubsequences: false).map { component(String($0)) }
+            .joined(separator: "/")
+    }
+}
+
+extension TimeAmount {
+    fileprivate init(_ duration: Duration) {
+        self = .nanoseconds(Int64(clamping: Int(duration / .nanoseconds(1))))
+    }
+}
