@@ -28,6 +28,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
     targets: [
         .target(
@@ -98,9 +99,13 @@ let package = Package(
             dependencies: [
                 "PlantDBCore", "PlantDBWire", "ZipStream", "CArgon2", "CCrypt", "CPlatform",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
         .target(name: "DatabaseCheck", dependencies: ["PlantDBCore"]),
@@ -132,7 +137,8 @@ let package = Package(
         .executableTarget(
             name: "plantdb",
             dependencies: [
-                "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBServer", "TestDatabases",
+                "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBClient", "PlantDBServer",
+                "TestDatabases", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -142,7 +148,8 @@ let package = Package(
         .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream"]),
         .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),
         .testTarget(name: "PlantDBClientTests", dependencies: ["PlantDBClient", "PlantDBTesting"]),
-        .testTarget(name: "PlantDBServerTests", dependencies: ["PlantDBServer", "PlantDBTesting"]),
+        .testTarget(
+            name: "PlantDBServerTests", dependencies: ["PlantDBServer", "PlantDBClient", "PlantDBTesting"]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
         .testTarget(
             name: "PlantDBSFTPTests",

@@ -1,4 +1,5 @@
 import FSDB
+import PlantDBClient
 import PlantDBCore
 import PlantDBSFTP
 import SFTPClient
@@ -24,11 +25,18 @@ public struct RemoteAccess: Sendable {
     public var isInteractive = false
     /// Answers the prompt for a password.
     public var askpass: AskpassServer?
+    /// For http(s) locations.
+    public var token: BearerToken?
+    /// A file of authorities (PEM) that are trusted for https instead of the system's.
+    public var certificateAuthority: String?
+    /// Whether the token may cross the network unencrypted.
+    public var sendsTokenUnencrypted = false
 
     public init() {}
 }
 
-/// An endpoint for a location as a user writes it: a path, or `ssh://[user@]host[:port]/path`.
+/// An endpoint for a location as a user writes it: a path, `ssh://[user@]host[:port]/path`, or
+/// `http(s)://host[:port][/prefix]`.
 ///
 /// - Throws: ``PlantDBCore/DatabaseError/Code/notADatabase`` and
 ///   ``PlantDBCore/DatabaseError/Code/notFound`` as `FSDBEndpoint.open`;
@@ -37,7 +45,7 @@ public struct RemoteAccess: Sendable {
 ///   ``PlantDBCore/DatabaseError/Code/unsupported`` for a kind of location that this release
 ///   does not have; ``PlantDBCore/DatabaseError/Code/invalidArgument`` for one that is none.
 public func openDatabase(_ location: String, as role: DatabaseRole, access: RemoteAccess = RemoteAccess())
-    async throws(DatabaseError) -> any DatabaseEndpoint & LockInspecting
+    async throws(DatabaseError) -> any DatabaseEndpoint
 {
     guard !location.isEmpty else {
         throw DatabaseError(.invalidArgument, "a location is empty; give the path of a database")
@@ -45,13 +53,32 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     guard let scheme = scheme(of: location) else {
         return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
     }
-    guard scheme.lowercased() == "ssh" else {
+    switch scheme.lowercased() {
+    case "ssh": return try await openOverSSH(location.dropFirst(scheme.count + 3), as: role, access)
+    case "http", "https": return try await openOverHTTP(location, access)
+    default:
         // The location may hold a password, so only its scheme is repeated.
         throw DatabaseError(
             .unsupported,
-            "\(scheme):// locations cannot be opened by this release, which knows local paths and ssh://")
+            "\(scheme):// locations cannot be opened: plantdb knows local paths, ssh://, http:// and https://"
+        )
     }
-    let parsed = try SSHLocation(location.dropFirst(scheme.count + 3))
+}
+
+private func openOverHTTP(_ location: String, _ access: RemoteAccess) async throws(DatabaseError)
+    -> any DatabaseEndpoint
+{
+    var server = HTTPAccess(try ServerAddress(location))
+    server.token = access.token
+    server.certificateAuthority = access.certificateAuthority
+    server.sendsTokenUnencrypted = access.sendsTokenUnencrypted
+    return try await openServer(server)
+}
+
+private func openOverSSH(_ rest: Substring, as role: DatabaseRole, _ access: RemoteAccess)
+    async throws(DatabaseError) -> any DatabaseEndpoint
+{
+    let parsed = try SSHLocation(rest)
     var destination = parsed.destination
     destination.options = access.sshOptions
     destination.identity = access.identity

@@ -18,7 +18,9 @@ final class PeerTransaction: ScanTransaction {
 
     func receive(_ parts: ScanPartStream, meter: ByteMeter) async throws(DatabaseError) -> ScanManifest {
         let frames = EncodedParts(parts, meter: meter)
-        let staged = try await put { () async throws(DatabaseError) in try await frames.next() }
+        let staged = try await put(checksDigests: true) { () async throws(DatabaseError) in
+            try await frames.next()
+        }
         if let failure = staged.failures.first { throw failure }
         return try ScanManifest(scan: scan, entries: staged.entries)
     }
@@ -72,11 +74,11 @@ final class PeerTransaction: ScanTransaction {
 
     // MARK: Frames
 
-    func put(_ pull: @escaping @Sendable () async throws(DatabaseError) -> ByteBuffer?)
-        async throws(DatabaseError) -> (entries: [FileEntry], failures: [DatabaseError])
-    {
+    private func put(
+        checksDigests: Bool, _ pull: @escaping @Sendable () async throws(DatabaseError) -> ByteBuffer?
+    ) async throws(DatabaseError) -> (entries: [FileEntry], failures: [DatabaseError]) {
         let answer = try await endpoint.transport.send(
-            .PUT, PeerProtocol.base + path + "/parts",
+            .PUT, PeerProtocol.base + path + "/parts", query: [("digests", checksDigests ? "1" : "0")],
             body: .stream(pull, length: nil, type: PeerProtocol.framesType))
         try await endpoint.check(answer)
         var decoder = PeerFrameDecoder()
@@ -105,7 +107,9 @@ extension PeerTransaction: FileSender {
     {
         let frames = PeerFileFrames(selection, from: files, meter: meter)
         let ahead = ReadAhead(frames)
-        let staged = try await put { () async throws(DatabaseError) in try await ahead.next() }
+        let staged = try await put(checksDigests: false) { () async throws(DatabaseError) in
+            try await ahead.next()
+        }
         let stagedFiles = staged.entries.filter { $0.kind == .file }
         return LocalCopyOutcome(
             filesStaged: stagedFiles.count, bytesStaged: stagedFiles.reduce(0) { $0 + $1.size },

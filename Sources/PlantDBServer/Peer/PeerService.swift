@@ -91,13 +91,18 @@ struct PeerService: Sendable {
 
     // MARK: Locks
 
-    func takeLock(_ request: Request, caller: String) async -> Response {
+    /// A shared lock for whoever may read, an exclusive one for whoever may write.
+    func takeLock(_ request: Request, caller: Caller) async -> Response {
         await answering { () async throws(DatabaseError) in
             let wanted = try PeerLockRequest(parsing: try await body(of: request))
+            guard wanted.mode == .shared || caller.mayWrite else {
+                throw DatabaseError(
+                    .authentication, "this server wants its token for writing (--token-file)")
+            }
             // No answer for longer than this, and connections are given up on the way.
             let wait = min(wanted.wait, 20)
             let lock = try await endpoint.acquireLock(wanted.scope, mode: wanted.mode, wait: .seconds(wait))
-            return await id(leases.add(lock, owner: caller))
+            return await id(leases.add(lock, owner: caller.name))
         }
     }
 
@@ -140,12 +145,14 @@ struct PeerService: Sendable {
         }
     }
 
-    /// Stages the files of the body.
+    /// Stages the files of the body. Where their digests are to be checked (`?digests=1`) the
+    /// endpoint reads the parts itself, and computes them in passing.
     func receive(_ request: Request, transaction id: String, caller: String) async -> Response {
         await using(id, caller) { held throws(DatabaseError) in
             var staged: [FileEntry]
             var failures: [DatabaseError] = []
-            if let receiver = held.transaction.fileReceiver {
+            let checksDigests = request.uri.queryParameters["digests"] == "1"
+            if !checksDigests, let receiver = held.transaction.fileReceiver {
                 let sink = PeerStagedFrames(receiver, scan: held.scan, meter: ByteMeter())
                 do {
                     for try await bytes in request.body { try await sink.write(bytes) }

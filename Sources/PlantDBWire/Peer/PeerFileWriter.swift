@@ -50,7 +50,10 @@ public struct PeerFileWriter: ~Copyable {
             case .fileEnd(let digest): try end(digest)
             case .failed(let error): try fail(error)
             case .skipped: throw PeerFrameDecoder.invalid("it holds no files")
-            case .end: break
+            case .end:
+                guard current == nil, !isPassingOver else {
+                    throw PeerFrameDecoder.invalid("it ends inside a file")
+                }
             }
         }
     }

@@ -33,10 +33,10 @@ struct CheckCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("q"), .long], help: "Only errors; no notes, no warnings, no totals.")
     var quiet = false
 
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         let globs = scanGlobs.map { Glob($0.hasSuffix("/") ? String($0.dropLast()) : $0) }

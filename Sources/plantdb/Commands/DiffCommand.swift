@@ -37,7 +37,7 @@ struct DiffCommand: AsyncParsableCommand {
     @OptionGroup(title: "Compare") var comparing: CompareOptions
     @OptionGroup(title: "Select") var selecting: SelectOptions
 
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     @Flag(name: [.customShort("q"), .long], help: "List nothing; the exit code tells.")
     var quiet = false
@@ -51,7 +51,7 @@ struct DiffCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         var options = SyncOptions()

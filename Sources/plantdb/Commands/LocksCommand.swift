@@ -35,13 +35,13 @@ struct LocksListCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = Console()
         Running.shared.console = console
-        let locks = try await withDatabase(database, access) { try await $0.heldLocks() }
+        let locks = try await withDatabase(database, access) { try await $0.inspectingLocks().heldLocks() }
         let lines = json ? locks.map { LockText.json(of: $0).jsonLine } : LockText.lines(locks)
         for line in lines { console.data(line) }
         if locks.isEmpty && !json { console.note("no locks") }
@@ -73,23 +73,24 @@ struct LocksBreakCommand: AsyncParsableCommand {
     @Flag(help: "Also locks that live.")
     var force = false
 
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     mutating func validate() throws {
         if force && path.isEmpty { throw ValidationError("--force needs the locks to be named") }
     }
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = Console()
         Running.shared.console = console
-        try await withDatabase(database, access) { database in
+        try await withDatabase(database, access) { endpoint in
+            let database = try endpoint.inspectingLocks()
             let held = try await database.heldLocks()
             var chosen = held.filter { $0.state != .live }
             if !path.isEmpty {
                 for path in path where !held.contains(where: { $0.path == path }) {
                     throw DatabaseError(
-                        .notFound, "\(database.location) has no lock \(path.printable)", path: path.printable)
+                        .notFound, "\(endpoint.location) has no lock \(path.printable)", path: path.printable)
                 }
                 chosen = held.filter { path.contains($0.path) }
             }
@@ -133,5 +134,18 @@ enum LockText {
                 ("owner", .string(lock.owner)),
                 ("ageSeconds", lock.ageSeconds.map(JSONValue.decimal) ?? .null),
             ]))
+    }
+}
+
+extension DatabaseEndpoint {
+    /// - Throws: `unsupported` where locks cannot be looked at from outside.
+    fileprivate func inspectingLocks() throws(DatabaseError) -> any LockInspecting {
+        guard let inspecting = self as? any LockInspecting else {
+            throw DatabaseError(
+                .unsupported,
+                "the locks behind \(location) cannot be looked at from here; run plantdb locks on its machine"
+            )
+        }
+        return inspecting
     }
 }

@@ -29,10 +29,10 @@ struct ScansCommand: AsyncParsableCommand {
     @Flag(help: "One JSON object a line.")
     var json = false
 
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = Console()
         Running.shared.console = console
         try await withDatabase(database, access) { try await list($0, console) }

@@ -56,7 +56,7 @@ struct SyncCommand: AsyncParsableCommand {
     @OptionGroup(title: "Safety") var safety: SafetyOptions
     @OptionGroup(title: "Transfer") var transferring: TransferOptions
     @OptionGroup(title: "Locks") var locking: LockOptions
-    @OptionGroup(title: "SSH") var ssh: SSHOptions
+    @OptionGroup(title: "Other machines") var remote: RemoteOptions
     @OptionGroup(title: "Output") var output: OutputOptions
 
     mutating func validate() throws {
@@ -79,7 +79,7 @@ struct SyncCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let access = try ssh.access()
+        let access = try remote.access()
         let console = try output.console()
         Running.shared.console = console
         var report: ReportFile?

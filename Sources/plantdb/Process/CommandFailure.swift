@@ -14,7 +14,7 @@ struct CommandFailure: Error {
 
 /// `openDatabase`, with what it throws marked as a failure to open.
 func openForCommand(_ location: String, as role: DatabaseRole, _ access: RemoteAccess)
-    async throws(CommandFailure) -> any DatabaseEndpoint & LockInspecting
+    async throws(CommandFailure) -> any DatabaseEndpoint
 {
     do throws(DatabaseError) {
         return try await openDatabase(location, as: role, access: access)
@@ -26,7 +26,7 @@ func openForCommand(_ location: String, as role: DatabaseRole, _ access: RemoteA
 /// Runs `body` with a database that is closed on every way out.
 func withDatabase<Result>(
     _ location: String, as role: DatabaseRole = .source, _ access: RemoteAccess,
-    _ body: (any DatabaseEndpoint & LockInspecting) async throws -> Result
+    _ body: (any DatabaseEndpoint) async throws -> Result
 ) async throws -> Result {
     let database = try await openForCommand(location, as: role, access)
     do {

@@ -1,12 +1,13 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import PlantDBClient
 import PlantDBCore
 import PlantDBSync
 import SFTPClient
 
-/// How ssh:// locations are reached.
-struct SSHOptions: ParsableArguments {
+/// How locations on other machines are reached.
+struct RemoteOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The private key to log in with.", valueName: "file"))
     var identity: String?
 
@@ -33,6 +34,21 @@ struct SSHOptions: ParsableArguments {
             "The first line of this file is the password; - for standard input.", valueName: "file"))
     var passwordFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The first line of this file is the token for an http(s):// location; - for standard input.",
+            valueName: "file"))
+    var tokenFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Trust the authorities in this file (PEM) for https://, instead of the system's.",
+            valueName: "file"))
+    var cacert: String?
+
+    @Flag(help: "Send the token over http:// to another machine, where others can read it on the way.")
+    var sendTokenUnencrypted = false
+
     func validate() throws {
         if askPass && passwordFile != nil {
             throw ValidationError("--ask-pass and --password-file exclude each other")
@@ -46,6 +62,12 @@ struct SSHOptions: ParsableArguments {
         access.identity = identity
         access.acceptsNewHostKey = acceptNewHostKey
         access.isInteractive = Self.hasTerminal
+        access.certificateAuthority = cacert
+        access.sendsTokenUnencrypted = sendTokenUnencrypted
+        if let tokenFile {
+            access.token = BearerToken(
+                String(decoding: try Self.firstLine(of: tokenFile, "token"), as: UTF8.self))
+        }
         if let secret = try password() {
             do throws(SFTPError) {
                 access.askpass = try AskpassServer(secret, program: try Self.ownPath())
@@ -71,23 +93,27 @@ struct SSHOptions: ParsableArguments {
             return Secret(String(cString: text))
         }
         guard let passwordFile else { return nil }
+        return Secret(try Self.firstLine(of: passwordFile, "password"))
+    }
+
+    static func firstLine(of file: String, _ what: String) throws(DatabaseError) -> [UInt8] {
         let bytes: [UInt8]
         do {
             bytes =
-                passwordFile == "-"
+                file == "-"
                 ? Array(try FileHandle.standardInput.readToEnd() ?? Data())
-                : Array(try Data(contentsOf: URL(fileURLWithPath: passwordFile)))
+                : Array(try Data(contentsOf: URL(fileURLWithPath: file)))
         } catch {
             throw DatabaseError(
-                .invalidArgument, "cannot read the password from \(passwordFile.printable)",
+                .invalidArgument, "cannot read the \(what) from \(file.printable)",
                 cause: error.localizedDescription)
         }
         let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
         guard !line.isEmpty else {
             throw DatabaseError(
-                .invalidArgument, "\(passwordFile.printable) begins with an empty line: no password")
+                .invalidArgument, "\(file.printable) begins with an empty line: no \(what)")
         }
-        return Secret(Array(line))
+        return Array(line)
     }
 
     /// ssh starts this program once more to be asked for the password.

@@ -1,0 +1,138 @@
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+import Logging
+import NIOCore
+import NIOSSL
+import PlantDBCore
+import PlantDBWire
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+
+/// A REST server over any database endpoint.
+///
+/// It speaks ``PlantDBWire/PeerProtocol``. The endpoint stays the caller's: close it after
+/// ``run(signals:)`` returned.
+public final class PlantDBServer: Sendable {
+    public let configuration: ServerConfiguration
+    private let endpoint: any DatabaseEndpoint
+    private let logger: Logger
+    private let services = Mutex<ServiceGroup?>(nil)
+
+    /// Requests whose headers are larger are refused.
+    private static let maximumHeaderBytes = 32 << 10
+    /// A connection on which nothing moves for so long is closed.
+    private static let idleTimeout = TimeAmount.seconds(120)
+
+    /// - Throws: `invalidArgument` for a configuration that would let in whom nobody invited.
+    public init(
+        _ endpoint: any DatabaseEndpoint, configuration: ServerConfiguration,
+        logger: Logger = Logger(label: "plantdb.server")
+    ) throws(DatabaseError) {
+        try configuration.validate()
+        self.endpoint = endpoint
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Serves until it is stopped, by ``stop()`` or by one of `signals`; transactions that are
+    /// under way are dropped then, and what they staged with them.
+    ///
+    /// - Parameter onReady: called once, with the port, when connections are taken.
+    /// - Throws: `io` if the address cannot be listened on; `invalidArgument` for a certificate
+    ///   that cannot be used.
+    public func run(
+        signals: [UnixSignal] = [], onReady: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) async throws(DatabaseError) {
+        let leases = PeerLeases()
+        let application = try application(leases, onReady)
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [
+                    .init(
+                        service: LeaseService(leases: leases), successTerminationBehavior: .ignore),
+                    .init(
+                        service: application, successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup),
+                ],
+                gracefulShutdownSignals: signals, logger: logger))
+        services.withLock { $0 = group }
+        let outcome: Result<Void, any Error>
+        do { outcome = .success(try await group.run()) } catch { outcome = .failure(error) }
+        await leases.dropAll()
+        do { try outcome.get() } catch is CancellationError {
+            // Cancelled: it is stopped, as was asked.
+        } catch {
+            throw DatabaseError(
+                .io, "cannot serve on \(configuration.host.printable):\(configuration.port)",
+                cause: String(describing: error).printable)
+        }
+    }
+
+    /// Stops a server that runs. Returns at once.
+    public func stop() async { await services.withLock { $0 }?.triggerGracefulShutdown() }
+
+    private func application(_ leases: PeerLeases, _ onReady: @escaping @Sendable (Int) async -> Void)
+        throws(DatabaseError) -> some ApplicationProtocol & Service
+    {
+        var http = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ReceiveBufferHandler()], idleTimeout: Self.idleTimeout)
+        http.httpDecoder = .init(
+            maxHeaderFieldSize: Self.maximumHeaderBytes, maxHeaderListSize: Self.maximumHeaderBytes,
+            maxHeaderFieldCount: 100)
+        var builder = HTTPServerBuilder.http1(configuration: http)
+        if let certificate = configuration.certificate, let key = configuration.privateKey {
+            do {
+                var tls = TLSConfiguration.makeServerConfiguration(
+                    certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
+                tls.minimumTLSVersion = .tlsv12
+                builder = try .tls(builder, tlsConfiguration: tls)
+            } catch {
+                throw DatabaseError(
+                    .invalidArgument, "the certificate or its key cannot be used",
+                    cause: String(describing: error).printable)
+            }
+        }
+        return Application(
+            responder: routes(leases).router.buildResponder(), server: builder,
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port), serverName: nil),
+            onServerRunning: { channel in
+                if let port = channel.localAddress?.port { await onReady(port) }
+            },
+            logger: logger)
+    }
+
+    func routes(_ leases: PeerLeases) -> RouteTable {
+        let gate = AccessGate(
+            token: configuration.token,
+            readingIsOpen: configuration.isLoopback || configuration.isOpen,
+            writingIsOpen: configuration.isOpen)
+        var table = RouteTable(gate: gate)
+        table.addPeerRoutes(
+            PeerService(endpoint: endpoint, leases: leases, version: configuration.version),
+            prefix: configuration.prefix.isEmpty ? "" : String(configuration.prefix.dropFirst()) + "/")
+        return table
+    }
+}
+
+/// Drops leases until the server stops.
+private struct LeaseService: Service {
+    let leases: PeerLeases
+
+    func run() async throws { await cancelWhenGracefulShutdown { await leases.run() } }
+}
+
+/// NIO reads 64 KiB at most by default, which costs a third of the rate of uploads.
+private final class ReceiveBufferHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = Any
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        context.channel.setOption(
+            ChannelOptions.recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(minimum: 4 << 10, initial: 64 << 10, maximum: 256 << 10)
+        ).assumeIsolated().whenFailure { context.fireErrorCaught($0) }
+    }
+}
