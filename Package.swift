@@ -149,7 +149,10 @@ let package = Package(
         .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),
         .testTarget(name: "PlantDBClientTests", dependencies: ["PlantDBClient", "PlantDBTesting"]),
         .testTarget(
-            name: "PlantDBServerTests", dependencies: ["PlantDBServer", "PlantDBClient", "PlantDBTesting"]),
+            name: "PlantDBServerTests", dependencies: [
+                "PlantDBServer", "PlantDBClient", "PlantDBTesting",
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
         .testTarget(
             name: "PlantDBSFTPTests",

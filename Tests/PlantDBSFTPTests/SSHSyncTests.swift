@@ -57,7 +57,7 @@ struct SSHSyncTests {
         try database(1).write(to: source)
         let first = try await run(source, from, target, to)
         #expect(first.errors.isEmpty && first.scansPublished == 4, "\(first.errors)")
-        #expect(try differences(source, target) == [])
+        #expect(try databaseDifferences(source, target) == [])
         let second = try await run(source, from, target, to)
         #expect(second.errors.isEmpty && second.totals.filesMoved == 0 && second.scansPublished == 0)
 
@@ -70,7 +70,7 @@ struct SSHSyncTests {
         options.comparison = .checksum
         let third = try await run(source, from, target, to, options)
         #expect(third.errors.isEmpty, "\(third.errors)")
-        #expect(try differences(source, target) == [])
+        #expect(try databaseDifferences(source, target) == [])
         #expect(!FileManager.default.fileExists(atPath: target + "/.plantdb-sync"))
         #expect(!FileManager.default.fileExists(atPath: target + "/lock"))
         #expect(!FileManager.default.fileExists(atPath: source + "/lock"))
@@ -87,7 +87,7 @@ struct SSHSyncTests {
         for (from, to) in [(Side.local, Side.remote), (.remote, .local)] {
             let report = try await run(source, from, target, to, options)
             #expect(report.errors.isEmpty, "\(report.errors)")
-            #expect(try differences(source, target) == [])
+            #expect(try databaseDifferences(source, target) == [])
             try removeTree(target)
         }
         try folder.remove()
@@ -176,22 +176,5 @@ struct SSHSyncTests {
         let report = try await run(source, .local, target, .remote)
         #expect(report.errors.map(\.code) == [.locked])
         try folder.remove()
-    }
-
-    /// In kinds, modes, bytes and times, those in whole seconds, as SFTP keeps them.
-    private func differences(_ source: String, _ target: String) throws -> [String] {
-        func content(_ path: String) throws -> [String: [String]] {
-            try treeSnapshot(path).without("romidb").items.compactMapValues { item in
-                item.kind == "file"
-                    ? [
-                        String(item.mode), String(item.modified?.seconds ?? 0),
-                        item.digest.map { "\($0)" } ?? "",
-                    ] : [item.kind]
-            }
-        }
-        let (one, two) = (try content(source), try content(target))
-        return Set(one.keys).union(two.keys).filter { one[$0] != two[$0] }.sorted().prefix(5).map {
-            "\($0): \(one[$0] ?? []) is \(two[$0] ?? [])"
-        }
     }
 }

@@ -119,3 +119,19 @@ private func bytes(of path: RawPath) throws(DatabaseError) -> [UInt8] {
         result.append(contentsOf: chunk[..<count])
     }
 }
+
+/// Where two databases differ, in kinds, modes, bytes and times, those in whole seconds, as SFTP
+/// keeps them; the first few.
+public func databaseDifferences(_ source: String, _ target: String) throws(DatabaseError) -> [String] {
+    func content(_ path: String) throws(DatabaseError) -> [String: [String]] {
+        try treeSnapshot(path).without("romidb").items.compactMapValues { item in
+            item.kind == "file"
+                ? [String(item.mode), String(item.modified?.seconds ?? 0), item.digest.map { "\($0)" } ?? ""]
+                : [item.kind]
+        }
+    }
+    let (one, two) = (try content(source), try content(target))
+    return Set(one.keys).union(two.keys).filter { one[$0] != two[$0] }.sorted().prefix(5).map {
+        "\($0): \(one[$0] ?? []) is \(two[$0] ?? [])"
+    }
+}
