@@ -10,7 +10,6 @@ let package = Package(
         .library(name: "SyncEngine", targets: ["SyncEngine"]),
         .library(name: "DatabaseCheck", targets: ["DatabaseCheck"]),
         .library(name: "SFTPClient", targets: ["SFTPClient"]),
-        .library(name: "ZipStream", targets: ["ZipStream"]),
         .library(name: "PlantDBClient", targets: ["PlantDBClient"]),
         .library(name: "PlantDBServer", targets: ["PlantDBServer"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
@@ -64,40 +63,32 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]
         ),
-        // zlib: CRC-32 and deflate.
+        // zlib: CRC-32.
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        // Knows no PlantDB.
-        .target(
-            name: "ZipStream",
-            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")]
-        ),
-        // The REST API of upstream's releases, and ours: routes and bodies, no connection.
+        // What a plantdb and a plantdb serve say to one another: frames and messages, no connection.
         .target(
             name: "PlantDBWire",
             dependencies: [
                 "PlantDBCore", "CPlatform",
                 .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "HTTPTypes", package: "swift-http-types"),
             ]
         ),
         .target(
             name: "PlantDBClient",
             dependencies: [
-                "PlantDBCore", "PlantDBWire", "ZipStream", "CPlatform",
+                "PlantDBCore", "PlantDBWire",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "Crypto", package: "swift-crypto"),
             ]
         ),
-        // Passwords of upstream's users.json: Argon2id, and bcrypt in crypt(3).
-        .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
-        .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
         .target(
             name: "PlantDBServer",
             dependencies: [
-                "PlantDBCore", "PlantDBWire", "ZipStream", "CArgon2", "CCrypt", "CPlatform",
+                "PlantDBCore", "PlantDBWire",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
@@ -145,11 +136,11 @@ let package = Package(
         // Times plantdb against its peers; `make bench`.
         .executableTarget(name: "plantdb-bench"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
-        .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream"]),
         .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),
         .testTarget(name: "PlantDBClientTests", dependencies: ["PlantDBClient", "PlantDBTesting"]),
         .testTarget(
-            name: "PlantDBServerTests", dependencies: [
+            name: "PlantDBServerTests",
+            dependencies: [
                 "PlantDBServer", "PlantDBClient", "PlantDBTesting",
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),

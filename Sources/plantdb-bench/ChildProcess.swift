@@ -106,7 +106,7 @@ struct Command {
 }
 
 /// A null-terminated array of C strings that lives as long as this object.
-private final class CStrings {
+final class CStrings {
     let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     private let count: Int
 
