@@ -120,15 +120,15 @@ extension PeerTransaction: FileSender {
 /// Reads the next buffer while the last one is sent. One task pulls.
 private actor ReadAhead {
     private let frames: PeerFileFrames
-    private var next_: Task<ByteBuffer?, any Error>?
+    private var upcoming: Task<ByteBuffer?, any Error>?
 
     init(_ frames: PeerFileFrames) { self.frames = frames }
 
     func next() async throws(DatabaseError) -> ByteBuffer? {
         let frames = frames
         do {
-            let current = if let next_ { try await next_.value } else { try await frames.next() }
-            next_ = current == nil ? nil : Task { try await frames.next() }
+            let current = if let upcoming { try await upcoming.value } else { try await frames.next() }
+            upcoming = current == nil ? nil : Task { try await frames.next() }
             return current
         } catch { throw .wrapping(error, while: "reading files") }
     }
