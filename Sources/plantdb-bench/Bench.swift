@@ -7,6 +7,11 @@ import Glibc
 struct Bench {
     static func main() {
         do {
+            // A process of this program itself; see there.
+            if CommandLine.arguments.dropFirst().first == DelayRelay.word {
+                var relay = try DelayRelay(arguments: Array(CommandLine.arguments.dropFirst(2)))
+                try relay.run()
+            }
             guard let options = try Options(arguments: Array(CommandLine.arguments.dropFirst())) else {
                 print(Options.help)
                 return
@@ -39,13 +44,16 @@ struct Bench {
             say("== \(work.rawValue)")
             let bench = WorkBench(options: options, toolbox: toolbox, directory: directory)
             do {
-                tables.append(try bench.run(work))
+                tables += try bench.run(work)
             } catch {
                 say("\(work.rawValue) stopped: \(error)")
                 tables.append(WorkResult(title: work.rawValue, notes: ["stopped: \(error)"]))
             }
         }
-        if !options.keepsTrees { try Tree.removeAll(in: directory) }
+        if !options.keepsTrees {
+            try Tree.removeAll(in: directory)
+            try SSHServer.removeFolder(in: directory)
+        }
 
         let text = markdown(machine: machine, results: tables, options: options)
         print(text)

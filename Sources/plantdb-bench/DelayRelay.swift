@@ -57,15 +57,13 @@ struct DelayRelay {
         }
     }
 
-    /// - Parameter seconds: in nanoseconds' precision, since poll(2)'s milliseconds would be half a
-    ///   delay; negative: for ever.
+    /// - Parameter seconds: rounded up to milliseconds, so that what is due is sent up to one late;
+    ///   negative: for ever.
     private static func poll(_ wanted: inout [pollfd], seconds: Double) throws(BenchError) {
-        var limit = timespec(tv_sec: Int(seconds), tv_nsec: Int((seconds - seconds.rounded(.down)) * 1e9))
-        let count =
-            seconds < 0
-            ? ppoll(&wanted, nfds_t(wanted.count), nil, nil)
-            : ppoll(&wanted, nfds_t(wanted.count), &limit, nil)
-        guard count >= 0 || errno == EINTR else { throw BenchError(errno: errno, "cannot poll") }
+        let limit = seconds < 0 ? -1 : CInt((seconds * 1000).rounded(.up))
+        guard Glibc.poll(&wanted, nfds_t(wanted.count), limit) >= 0 || errno == EINTR else {
+            throw BenchError(errno: errno, "cannot poll")
+        }
     }
 
     private mutating func accept() {
@@ -139,7 +137,8 @@ struct DelayRelay {
 
         /// Reads all that has come, and sends all that is due.
         func move(at now: Double, delay: Double) {
-            while canRead {
+            // A little at a time, so that the clock stays right.
+            for _ in 0..<8 where canRead {
                 let count = recv(input, &buffer, buffer.count, 0)
                 if count > 0 {
                     waiting.append((now + delay, Array(buffer[..<count])))

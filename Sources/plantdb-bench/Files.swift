@@ -30,13 +30,19 @@ func requireWritten(_ name: String, _ failure: CInt) throws(BenchError) {
 func writeFile(_ directory: CInt, _ name: String, _ bytes: UnsafeRawBufferPointer) -> CInt {
     let descriptor = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { return errno }
-    var rest = bytes[...]
-    var failure: CInt = 0
-    while !rest.isEmpty && failure == 0 {
-        let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-        if count < 0 { failure = errno } else { rest = rest.dropFirst(count) }
-    }
+    let failure = writeAll(descriptor, bytes)
     return close(descriptor) != 0 && failure == 0 ? errno : failure
+}
+
+/// Returns 0 or an `errno`.
+func writeAll(_ descriptor: CInt, _ bytes: UnsafeRawBufferPointer) -> CInt {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+        if count < 0 { return errno }
+        rest = rest.dropFirst(count)
+    }
+    return 0
 }
 
 /// mkdir -p.

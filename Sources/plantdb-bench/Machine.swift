@@ -16,6 +16,7 @@ struct Machine: CustomStringConvertible {
             toolbox.version("cp", "--version") ?? "cp absent",
             toolbox.version("rsync", "--version").map(Self.shortened) ?? "rsync absent",
             toolbox.version("rclone", "version") ?? "rclone absent",
+            toolbox.version("sh", "-c", "ssh -V 2>&1 | cut -d , -f 1") ?? "ssh absent",
             upstream,
             toolbox.version(toolbox.plantdb, "--version") ?? "plantdb of unknown version",
         ]

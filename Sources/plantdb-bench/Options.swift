@@ -6,6 +6,12 @@ enum Work: String, CaseIterable {
     case memory
     case checksum
     case startup
+    case sshLarge = "ssh-large"
+    case sshSmall = "ssh-small"
+    case sshUnchanged = "ssh-unchanged"
+    case sshLatency = "ssh-latency"
+    case sshMemory = "ssh-memory"
+    case sshAppend = "ssh-append"
 
     var comparesWithUpstream: Bool { self == .large || self == .small || self == .unchanged }
 }

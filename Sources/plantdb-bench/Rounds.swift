@@ -95,7 +95,7 @@ struct WorkBench {
             let ratio = subject / median
             row.ratio = ratio
             if let target = targets[contender.name] {
-                row.target = "≤ \(fixed(target, 1))"
+                row.target = "≤ \(proportion(target))"
                 row.isMet = ratio <= target
             }
             return row

@@ -48,7 +48,8 @@ struct SSHToolbox {
             let way = ssh(cipher: cipher).map { "'\($0)'" }.joined(separator: " ")
             return Command(
                 ["rsync", "-a", "-e", way]
-                    + (direction == .down ? [far + source + "/", target + "/"] : [source + "/", far + target + "/"])
+                    + (direction == .down
+                        ? [far + source + "/", target + "/"] : [source + "/", far + target + "/"])
             )
         }
     }

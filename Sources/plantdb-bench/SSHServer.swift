@@ -56,6 +56,9 @@ final class SSHServer {
                 + "\n", to: configuration)
     }
 
+    /// Keys and logs of the last server.
+    static func removeFolder(in directory: String) throws(BenchError) { try removeTree(directory + "/ssh") }
+
     /// A port behind which this server is, so far away.
     func port(delayedBy milliseconds: Int) throws(BenchError) -> UInt16 {
         let far = try Loopback.freePort()

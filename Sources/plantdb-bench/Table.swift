@@ -59,3 +59,8 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
     let whole = Int(scaled) / Int(factor)
     return "\(whole)." + decimal(Int(scaled) % Int(factor), digits: decimals)
 }
+
+/// "0.7", "0.85": as many decimals as it has, two at most.
+func proportion(_ value: Double) -> String {
+    fixed(value, abs(value * 10 - (value * 10).rounded()) < 1e-9 ? 1 : 2)
+}

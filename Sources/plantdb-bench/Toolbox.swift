@@ -70,7 +70,7 @@ struct Toolbox {
 }
 
 /// One way to make a target hold what a source holds.
-struct Contender: Sendable {
+struct Contender {
     let name: String
     /// Takes part in fewer rounds: nobody's target names it, and it takes minutes.
     var isSlow = false
@@ -78,7 +78,7 @@ struct Contender: Sendable {
     var isSubject = false
     /// Wants a target that is a database already.
     var needsDatabase = false
-    let command: @Sendable (_ source: String, _ target: String) -> Command
+    let command: (_ source: String, _ target: String) -> Command
 }
 
 extension Toolbox {

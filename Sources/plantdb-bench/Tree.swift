@@ -11,6 +11,10 @@ struct Tree {
         case small
         /// 1,000 scans of 1,000 files, all empty but for the indexes.
         case empty
+        /// 20 scans of 1,000 files, of 4 KiB but for two in each.
+        case sshSmall = "ssh-small"
+        /// One scan with a point cloud of 500 MB.
+        case sshAppend = "ssh-append"
     }
 
     let kind: Kind
@@ -29,6 +33,13 @@ struct Tree {
             try Self.generate(kind, scale: scale, at: path)
             try write("", to: mark)
         }
+        (files, bytes) = try countFiles(path)
+    }
+
+    /// A tree that is there.
+    init(_ kind: Kind, at path: String) throws(BenchError) {
+        self.kind = kind
+        self.path = path
         (files, bytes) = try countFiles(path)
     }
 
@@ -69,6 +80,16 @@ struct Tree {
                 try ScanWriter(database: path, scan: scan, seed: 0)
                     .writeEmpty(files: 998)
             }
+        case .sshSmall:
+            for scan in 0..<scaled(20) {
+                // 998 images, the scan's metadata, and the index.
+                try ScanWriter(database: path, scan: scan, seed: 0x4b).write(
+                    images: 998, imageBytes: 4096...4096, pointCloudBytes: nil, hasImageMetadata: false)
+            }
+        case .sshAppend:
+            try ScanWriter(database: path, scan: 0, seed: 0xac).write(
+                images: 4, imageBytes: 1_500_000...1_500_000,
+                pointCloudBytes: max(2_000_000, Int(500e6 * scale)))
         }
         try Bench.writeMarker(of: path)
     }
@@ -93,8 +114,9 @@ private struct ScanWriter {
     }
 
     /// - Parameter imageBytes: the sizes to choose from.
-    consuming func write(images: Int, imageBytes: ClosedRange<Int>, pointCloudBytes: Int?) throws(BenchError)
-    {
+    consuming func write(
+        images: Int, imageBytes: ClosedRange<Int>, pointCloudBytes: Int?, hasImageMetadata: Bool = true
+    ) throws(BenchError) {
         try makeDirectories(root + "/images")
         try makeDirectories(root + "/metadata/images")
         let ids = (0..<images).map { "\(decimal($0, digits: 5))_rgb" }
@@ -104,7 +126,7 @@ private struct ScanWriter {
         for (index, id) in ids.enumerated() {
             let size = imageBytes.lowerBound + Int(random.next() % UInt64(imageBytes.count))
             try pixels.write("\(id).jpg", randomBytes: size, buffer: &buffer, random: &random)
-            try metadata.write("\(id).json", Self.imageMetadata(index: index))
+            if hasImageMetadata { try metadata.write("\(id).json", Self.imageMetadata(index: index)) }
         }
 
         var filesets = [(id: "images", files: ids.map { (id: $0, name: $0 + ".jpg") })]
@@ -112,7 +134,7 @@ private struct ScanWriter {
         if let pointCloudBytes {
             let id = "PointCloud_1_0_1_0_10_0_7ee836e5a9"
             try makeDirectories("\(root)/\(id)")
-            var buffer = [UInt64](repeating: 0, count: (pointCloudBytes + 7) / 8)
+            var buffer = [UInt64](repeating: 0, count: min(1 << 17, (pointCloudBytes + 7) / 8))
             let cloud = try OpenDirectory("\(root)/\(id)")
             try cloud.write("PointCloud.ply", randomBytes: pointCloudBytes, buffer: &buffer, random: &random)
             filesets.append((id, [("PointCloud", "PointCloud.ply")]))
@@ -198,15 +220,22 @@ private final class OpenDirectory {
         try requireWritten(name, bytes.withUnsafeBytes { writeFile(descriptor, name, $0) })
     }
 
-    /// - Parameter buffer: at least `size` bytes, overwritten.
+    /// - Parameter buffer: overwritten; no more than it holds is in memory at a time.
     func write(_ name: String, randomBytes size: Int, buffer: inout [UInt64], random: inout SplitMix)
         throws(BenchError)
     {
-        for index in 0..<(size + 7) / 8 { buffer[index] = random.next() }
-        let failure = buffer.withUnsafeBytes {
-            writeFile(descriptor, name, UnsafeRawBufferPointer(rebasing: $0[..<size]))
+        let file = openat(descriptor, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw BenchError(errno: errno, "cannot make \(name)") }
+        defer { close(file) }
+        var left = size
+        while left > 0 {
+            let count = min(left, buffer.count * 8)
+            for index in 0..<(count + 7) / 8 { buffer[index] = random.next() }
+            try requireWritten(
+                name,
+                buffer.withUnsafeBytes { writeAll(file, UnsafeRawBufferPointer(rebasing: $0[..<count])) })
+            left -= count
         }
-        try requireWritten(name, failure)
     }
 }
 

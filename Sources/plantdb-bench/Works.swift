@@ -1,18 +1,24 @@
 import Glibc
 
 extension WorkBench {
-    func run(_ work: Work) throws(BenchError) -> WorkResult {
+    func run(_ work: Work) throws(BenchError) -> [WorkResult] {
         switch work {
-        case .large: try firstSync(.large, targets: ["cp -a": 1.0, "rsync -a": 0.5])
-        case .small: try firstSync(.small, targets: ["cp -a": 0.9, "rsync -a": 0.5])
-        case .unchanged: try nothingToDo()
-        case .memory: try peakMemory()
-        case .checksum: try checksums()
-        case .startup: startUp()
+        case .large: [try firstSync(.large, targets: ["cp -a": 1.0, "rsync -a": 0.5])]
+        case .small: [try firstSync(.small, targets: ["cp -a": 0.9, "rsync -a": 0.5])]
+        case .unchanged: [try nothingToDo()]
+        case .memory: [try peakMemory()]
+        case .checksum: [try checksums()]
+        case .startup: [startUp()]
+        case .sshLarge: try sshLarge()
+        case .sshSmall: try sshSmall()
+        case .sshUnchanged: try sshUnchanged()
+        case .sshLatency: try sshLatency()
+        case .sshMemory: try sshMemory()
+        case .sshAppend: try sshAppend()
         }
     }
 
-    private func target(of tree: Tree) -> String { tree.path + "-target" }
+    func target(of tree: Tree) -> String { tree.path + "-target" }
 
     private func firstSync(_ kind: Tree.Kind, targets: [String: Double]) throws(BenchError) -> WorkResult {
         try requireSpace(files: 250_000 * options.scale, bytes: 4e9 * options.scale)
@@ -171,14 +177,14 @@ extension WorkBench {
             notes: notes)
     }
 
-    private func copyTree(_ source: String, _ target: String) throws(BenchError) {
+    func copyTree(_ source: String, _ target: String) throws(BenchError) {
         try removeTree(target)
         let result = try Command(["cp", "-a", source, target]).run(log: toolbox.log)
         guard result.exitCode == 0 else { throw BenchError("cp failed: \(toolbox.lastLines())") }
     }
 
     /// What is wrong with a target that should hold all of the tree; nil: nothing.
-    private func difference(from tree: Tree, at target: String) throws(BenchError) -> String? {
+    func difference(from tree: Tree, at target: String) throws(BenchError) -> String? {
         let found = try countFiles(target)
         if found == (tree.files, tree.bytes) { return nil }
         return "the target holds \(found.files) files, \(found.bytes) bytes; "

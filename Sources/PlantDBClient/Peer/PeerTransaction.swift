@@ -185,7 +185,7 @@ extension DatabaseError {
         switch status {
         case 401:
             DatabaseError(
-                .authentication, "\(server) wants to know who you are: give --token-file, or --user")
+                .authentication, "\(server) wants to know who you are: give --token-file")
         case 403: DatabaseError(.permissionDenied, "\(server) does not allow this to whoever you are")
         case 404: DatabaseError(.notFound, "\(server) does not know what it was asked for")
         case 413: DatabaseError(.noSpace, "\(server) takes nothing that large")

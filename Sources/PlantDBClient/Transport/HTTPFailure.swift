@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -25,15 +26,29 @@ extension DatabaseError {
             return DatabaseError(
                 .authentication,
                 "\(address) is not who it should be, or speaks no TLS that is safe; if its certificate is "
-                    + "your own, name its authority with --cacert", cause: String(describing: error))
+                    + "your own, name its authority with --cacert", cause: reason(of: error))
         case is NIOConnectionError:
-            return DatabaseError(
-                .unreachable, "\(address) cannot be reached; check the address, and whether the server runs",
-                cause: String(describing: error).printable)
+            return unreachable(address, error)
+        case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
+            return unreachable(address, error)
         default:
             return DatabaseError(
                 .unreachable, "the connection to \(address) was lost; run the same command again",
                 cause: String(describing: error).printable)
         }
+    }
+
+    private static func unreachable(_ address: ServerAddress, _ error: any Error) -> DatabaseError {
+        DatabaseError(
+            .unreachable, "\(address) cannot be reached; check the address, and whether the server runs",
+            cause: String(describing: error).printable)
+    }
+
+    /// The words of BoringSSL without the place in its sources that says them.
+    private static func reason(of error: any Error) -> String {
+        let text = String(describing: error).printable
+        guard let start = text.firstRange(of: "OPENSSL_internal:") else { return text }
+        return text[start.upperBound...].prefix { $0.isUppercase || $0 == "_" }
+            .replacing("_", with: " ").lowercased()
     }
 }

@@ -22,7 +22,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
         let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         var path = rest.dropFirst(authority.count)
         guard !authority.contains("@") else {
-            throw Self.invalid("it holds a user; use --user, and --password-file or --ask-pass")
+            throw Self.invalid("it holds a user; give the server's token with --token-file instead")
         }
         guard !path.contains("?"), !path.contains("#") else {
             throw Self.invalid("it holds a query or a fragment")
