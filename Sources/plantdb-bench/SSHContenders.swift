@@ -55,7 +55,7 @@ struct SSHToolbox {
     }
 
     func tar(_ direction: Direction, cipher: String? = nil) -> Contender {
-        Contender(name: "tar | ssh tar" + Self.suffix(cipher)) { source, target in
+        Contender(name: "tar, piped through ssh" + Self.suffix(cipher)) { source, target in
             let read = "tar -C \(quoted(source)) -cf - ."
             let write = "mkdir -p \(quoted(target)) && tar -C \(quoted(target)) -xf -"
             let way = (ssh(cipher: cipher) + [Self.host]).map(quoted).joined(separator: " ")
@@ -85,7 +85,8 @@ struct SSHToolbox {
         }
     }
 
-    /// As its users run it.
+    /// Without its comparison of checksums, which starts a command over there for each file: a tenth
+    /// of a second each, whatever its size.
     func rclone(_ direction: Direction) -> Contender? {
         guard toolbox.isInstalled("rclone") else {
             say("SKIPPED: rclone is not installed")
@@ -94,9 +95,9 @@ struct SSHToolbox {
         let environment = [
             "RCLONE_CONFIG": "/dev/null", "RCLONE_SFTP_HOST": Self.host, "RCLONE_SFTP_PORT": "\(port)",
             "RCLONE_SFTP_USER": server.user, "RCLONE_SFTP_KEY_FILE": server.identity,
-            "RCLONE_SFTP_KNOWN_HOSTS_FILE": server.knownHosts,
+            "RCLONE_SFTP_KNOWN_HOSTS_FILE": server.knownHosts, "RCLONE_SFTP_DISABLE_HASHCHECK": "true",
         ]
-        return Contender(name: "rclone sync (sftp)", isSlow: true) { source, target in
+        return Contender(name: "rclone sync --sftp-disable-hashcheck", isSlow: true) { source, target in
             let words = direction == .down ? [":sftp:" + source, target] : [source, ":sftp:" + target]
             return Command(["rclone", "sync"] + words, environment: environment)
         }

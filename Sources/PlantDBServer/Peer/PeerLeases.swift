@@ -23,6 +23,8 @@ actor PeerLeases {
         var lastUsed: ContinuousClock.Instant
         /// Requests that are at work with it: it does not end under them.
         var users = 0
+        /// It is dropped when its last user gives it back.
+        var isGivenUp = false
     }
 
     /// - Parameter owner: whoever began it; nobody else can use it.
@@ -64,15 +66,34 @@ actor PeerLeases {
         return lease.held
     }
 
-    func giveBack(_ id: String) {
+    func giveBack(_ id: String) async {
         transactions[id]?.users = 0
         transactions[id]?.lastUsed = clock.now
+        guard transactions[id]?.isGivenUp == true, let lease = transactions.removeValue(forKey: id) else {
+            return
+        }
+        await lease.held.transaction.abort()
     }
 
-    /// After a commit, whose outcome is kept for whoever asks again, or after an abort.
-    func ended(_ id: String, owner: String, _ outcome: Result<Void, DatabaseError>?) {
+    /// Drops a transaction: now, or as soon as the request that is at work with it has ended. (The
+    /// peer lost that one's connection, and the server has not noticed yet.) Returns when it is gone.
+    func giveUp(_ id: String, owner: String) async {
+        guard let lease = transactions[id], lease.owner == owner else { return }
+        if lease.users == 0 {
+            transactions[id] = nil
+            return await lease.held.transaction.abort()
+        }
+        transactions[id]?.isGivenUp = true
+        let deadline = clock.now + .seconds(10)
+        while transactions[id] != nil, clock.now < deadline {
+            // Cancelled: the transaction ends all the same, and nobody waits for it.
+            do { try await Task.sleep(for: .milliseconds(10)) } catch { return }
+        }
+    }
+
+    /// After a commit, whose outcome is kept for whoever asks again.
+    func ended(_ id: String, owner: String, _ outcome: Result<Void, DatabaseError>) {
         transactions[id] = nil
-        guard let outcome else { return }
         commits[id] = Lease(held: outcome, owner: owner, lastUsed: clock.now)
     }
 

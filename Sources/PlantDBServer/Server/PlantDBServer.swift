@@ -28,12 +28,19 @@ public final class PlantDBServer: Sendable {
     /// - Throws: `invalidArgument` for a configuration that would let in whom nobody invited.
     public init(
         _ endpoint: any DatabaseEndpoint, configuration: ServerConfiguration,
-        logger: Logger = Logger(label: "plantdb.server")
+        logger: Logger = PlantDBServer.quietLogger
     ) throws(DatabaseError) {
         try configuration.validate()
         self.endpoint = endpoint
         self.configuration = configuration
         self.logger = logger
+    }
+
+    /// Says warnings and errors.
+    public static var quietLogger: Logger {
+        var logger = Logger(label: "plantdb.server")
+        logger.logLevel = .warning
+        return logger
     }
 
     /// Serves until it is stopped, by ``stop()`` or by one of `signals`; transactions that are
