@@ -58,7 +58,7 @@ extension SFTPEndpoint {
         let path = root.appending(Self.lockName)
         let content = LockOwner.current(mode: mode).encoded()
         do throws(SFTPError) {
-            try await session.create(path, holding: content)
+            try await RemoteLockFile(root: root, session: session, mode: mode).create(path, holding: content)
             return .acquired(RemoteLock(path: path, content: content, connections: connections))
         } catch {
             // Version 3 has no status for a name that is taken, so look.
@@ -70,7 +70,7 @@ extension SFTPEndpoint {
                         "cannot lock \(location): its directory cannot be written; for a source that cannot be "
                             + "written use --no-source-lock", cause: error.message)
                 }
-                throw .sftp(error, "lock \(location)")
+                throw await explained(.sftp(error, "lock \(location)"))
             }
             guard let owner = found.owner else {
                 return .held(
@@ -219,17 +219,6 @@ private actor RemoteLock: DatabaseLock {
 }
 
 extension SFTPSession {
-    /// A new file; fails where the name is taken.
-    func create(_ path: RemotePath, holding content: [UInt8]) async throws(SFTPError) {
-        let flags: SFTPRequest.OpenFlags = [.write, .create, .exclusive]
-        let attributes = FileAttributes(permissions: 0o644)
-        guard case .handle(let handle) = try await request(.open(path, flags, attributes)) else {
-            throw SFTPError(.protocolViolation, "no handle for a new file")
-        }
-        try await request(.write(handle, offset: 0, .init(bytes: content)))
-        try await request(.close(handle))
-    }
-
     /// nil: it is not there.
     func contents(of path: RemotePath, limit: Int) async throws(SFTPError) -> [UInt8]? {
         do throws(SFTPError) {

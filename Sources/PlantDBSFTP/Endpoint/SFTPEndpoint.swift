@@ -200,12 +200,32 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         return Int64(clamping: space.availableBytes)
     }
 
+    /// Version 3 has one status for all that can go wrong; a full disk is found by asking.
+    func explained(_ failure: DatabaseError) async -> DatabaseError {
+        // Where nobody can tell, the failure stays as it is.
+        guard failure.code == .io, let available = try? await availableBytes(), available < 4 << 20 else {
+            return failure
+        }
+        return DatabaseError(
+            .noSpace, failure.message + ": no space is left there", cause: failure.cause, scan: failure.scan,
+            path: failure.path)
+    }
+
+    /// As ``translating(_:scan:_:)``, for what needs space.
+    func translatingWrites<Value: Sendable>(
+        _ what: @autoclosure () -> String, scan: ScanID? = nil, _ body: () async throws(SFTPError) -> Value
+    ) async throws(DatabaseError) -> Value {
+        do throws(SFTPError) { return try await body() } catch {
+            throw await explained(.sftp(error, what(), scan: scan))
+        }
+    }
+
     /// Makes the database of a target that does not exist yet.
     func createIfNeeded() async throws(DatabaseError) {
         if isThere { return }
         let session = try await connections.session()
         let root = root
-        try await translating("make a database at \(location)") { () async throws(SFTPError) in
+        try await translatingWrites("make a database at \(location)") { () async throws(SFTPError) in
             if try await session.attributes(of: root) == nil {
                 try await session.request(.makeDirectory(root))
             }

@@ -62,7 +62,8 @@ struct RemotePublication: Sendable {
                 try await publishNew(tree, session)
             }
         } catch {
-            throw DatabaseError.sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan)
+            throw await endpoint.explained(
+                .sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan))
         }
     }
 

@@ -74,7 +74,8 @@ final class RemoteStagedTree: Sendable {
             let requests = (byDepth[depth] ?? []).map {
                 SFTPRequest.makeDirectory(path.appending($0.rawValue))
             }
-            try await translating("stage scan \(scan)", scan: scan) { () async throws(SFTPError) in
+            try await endpoint.translatingWrites("stage scan \(scan)", scan: scan) {
+                () async throws(SFTPError) in
                 try await session.requestAll(requests)
             }
         }
@@ -84,22 +85,10 @@ final class RemoteStagedTree: Sendable {
         .sftp(error, "stage \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
     }
 
-    /// Version 3 has one status for all that can go wrong; a full disk is found by asking.
     func explained(_ failures: [DatabaseError]) async -> [DatabaseError] {
-        guard failures.contains(where: { $0.code == .io }) else { return failures }
-        // Where nobody can tell, the failures stay as they are.
-        guard let available = try? await endpoint.availableBytes(), available < 4 << 20 else {
-            return failures
-        }
-        return failures.map { failure in
-            guard failure.code == .io else { return failure }
-            var failure = failure
-            failure = DatabaseError(
-                .noSpace, failure.message + ": no space is left there", cause: failure.cause,
-                scan: failure.scan,
-                path: failure.path)
-            return failure
-        }
+        var result: [DatabaseError] = []
+        for failure in failures { result.append(await endpoint.explained(failure)) }
+        return result
     }
 }
 

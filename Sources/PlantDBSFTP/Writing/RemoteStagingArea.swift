@@ -8,7 +8,7 @@ import SFTPClient
 /// removed when the database is locked exclusively, since nobody else is at work then.
 struct RemoteStagingArea: Sendable {
     static let directoryName = ".plantdb-sync"
-    private static let staging = directoryName + "/staging"
+    static let staging = directoryName + "/staging"
 
     let path: RemotePath
     private let name: String
@@ -18,10 +18,18 @@ struct RemoteStagingArea: Sendable {
         let name = randomName()
         let root = endpoint.root
         let path = root.appending(staging).appending(name)
-        try await translating("prepare \(endpoint.location)") { () async throws(SFTPError) in
+        try await endpoint.translatingWrites("prepare \(endpoint.location)") { () async throws(SFTPError) in
             let isPrivate = FileAttributes(permissions: 0o700)
-            for directory in [root.appending(directoryName), root.appending(staging), path] {
-                try await session.makeDirectoryIfAbsent(directory, isPrivate)
+            for attempt in 1...3 {
+                do throws(SFTPError) {
+                    for directory in [root.appending(directoryName), root.appending(staging), path] {
+                        try await session.makeDirectoryIfAbsent(directory, isPrivate)
+                    }
+                    return
+                } catch {
+                    // Who tries to lock the database cleans up the same directories (``RemoteLockFile``).
+                    guard error.code == .status(.noSuchFile), attempt < 3 else { throw error }
+                }
             }
         }
         return RemoteStagingArea(path: path, name: name)
@@ -33,8 +41,18 @@ struct RemoteStagingArea: Sendable {
         try await translating("clean up \(endpoint.location)") { () async throws(SFTPError) in
             do throws(SFTPError) {
                 let path = root.appending(staging)
+                guard try await session.attributes(of: root.appending(directoryName)) != nil else { return }
+                // Through a link, what somebody else keeps elsewhere would be removed.
+                try await session.requireDirectory(root.appending(directoryName))
+                guard try await session.attributes(of: path) != nil else { return }
+                try await session.requireDirectory(path)
                 for entry in try await session.entries(ofDirectory: path) {
-                    try await session.removeTree(path.appending(bytes: entry.bytes))
+                    let entryPath = path.appending(bytes: entry.bytes)
+                    if try await session.kind(of: entry, in: path) == .directory {
+                        try await session.removeTree(entryPath)
+                    } else {
+                        try await session.removeIfThere(entryPath)
+                    }
                 }
                 try await session.removeDirectoryIfEmpty(path)
                 try await session.removeDirectoryIfEmpty(root.appending(directoryName))
@@ -69,13 +87,22 @@ func randomName() -> String {
 }
 
 extension SFTPSession {
+    /// - Throws: `unsupported` for what is no directory, a link to one too.
+    func requireDirectory(_ path: RemotePath) async throws(SFTPError) {
+        guard try await attributes(of: path)?.kind == .directory else {
+            throw SFTPError(
+                .unsupported, "\(path) on the server is a link, or no directory: it must be one; remove it")
+        }
+    }
+
     func makeDirectoryIfAbsent(_ path: RemotePath, _ attributes: FileAttributes = FileAttributes())
         async throws(SFTPError)
     {
         do throws(SFTPError) { try await request(.makeDirectory(path, attributes)) } catch {
-            guard case .status = error.code, try await self.attributes(of: path)?.kind == .directory else {
+            guard case .status = error.code, let found = try await self.attributes(of: path) else {
                 throw error
             }
+            if found.kind != .directory { try await requireDirectory(path) }
         }
     }
 
@@ -87,7 +114,9 @@ extension SFTPSession {
         }
     }
 
-    /// Removes what is there, however much it is; no link is followed.
+    /// Removes a directory and what is in it, however much it is; no link in it is followed.
+    ///
+    /// - Parameter path: of a directory, and no link to one.
     func removeTree(_ path: RemotePath) async throws(SFTPError) {
         var directories = [path]
         var next = 0

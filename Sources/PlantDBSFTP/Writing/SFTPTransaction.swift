@@ -22,7 +22,9 @@ actor SFTPTransaction: ScanTransaction {
         let publication = RemotePublication(scan: scan, base: base, endpoint: endpoint, options: options)
         let current = try await publication.checkedBase()
         let session = try await endpoint.connections.session()
-        let staging = try await translating("prepare scan \(scan) at \(endpoint.location)", scan: scan) {
+        let staging = try await endpoint.translatingWrites(
+            "prepare scan \(scan) at \(endpoint.location)", scan: scan
+        ) {
             () async throws(SFTPError) in
             let staging = try await area.makeDirectory(session)
             try await session.request(.makeDirectory(staging.appending("tree")))

@@ -1,3 +1,5 @@
+import Synchronization
+
 extension SFTPSession {
     /// In bytes: more than any file system has.
     private static var longestName: Int { 1024 }
@@ -71,6 +73,31 @@ extension SFTPSession {
             if error.code == .status(.noSuchFile) { return nil }
             throw error
         }
+    }
+
+    /// Sends all without waiting in between, and waits for all answers, which are in the order of
+    /// the requests.
+    ///
+    /// Servers must do in this order what concerns one file (draft-ietf-secsh-filexfer-02, section
+    /// 6.1); OpenSSH's does everything in order.
+    public func requestInOrder(_ requests: [SFTPRequest]) async -> [Result<SFTPReply, SFTPError>] {
+        let answers = Mutex([Result<SFTPReply, SFTPError>?](repeating: nil, count: requests.count))
+        guard !requests.isEmpty else { return [] }
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            for (index, request) in requests.enumerated() {
+                submit(request) { result in
+                    let answer = result.flatMap { view in
+                        Result { () throws(SFTPError) in try view.reply(to: request).checked() }
+                    }
+                    let isLast = answers.withLock { answers in
+                        answers[index] = answer
+                        return !answers.contains { $0 == nil }
+                    }
+                    if isLast { continuation.resume() }
+                }
+            }
+        }
+        return answers.withLock { $0.compactMap { $0 } }
     }
 
     /// Sends all, many at a time, and waits for all answers.

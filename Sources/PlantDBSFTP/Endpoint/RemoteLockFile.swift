@@ -1,0 +1,94 @@
+import PlantDBCore
+import SFTPClient
+
+/// Makes a lock file that appears whole.
+///
+/// An empty one is upstream's, and is never taken over; so what is killed, or runs out of space,
+/// between creating and writing must leave none. The file is written in the staging area and gets
+/// its name by a hard link, which fails where the name is taken.
+struct RemoteLockFile {
+    let root: RemotePath
+    let session: SFTPSession
+    let mode: LockMode
+
+    private var area: RemotePath { root.appending(RemoteStagingArea.directoryName) }
+    private var staging: RemotePath { root.appending(RemoteStagingArea.staging) }
+
+    /// Costs six round trips.
+    ///
+    /// - Throws: `status` if the name is taken, which is left to be looked at, and what else the
+    ///   server has against it. Nothing is left behind then.
+    func create(_ path: RemotePath, holding content: [UInt8]) async throws(SFTPError) {
+        guard session.server.extensions.contains(.hardLink) else {
+            return try await write(content, to: path)
+        }
+        // Whoever holds it may be making its staging area, which must not be cleaned away meanwhile.
+        guard try await session.attributes(of: path) == nil else {
+            throw SFTPError(.status(.failure), "\(path) is there")
+        }
+        let isPrivate = FileAttributes(permissions: 0o700)
+        let made = await session.requestInOrder([
+            .makeDirectory(area, isPrivate), .makeDirectory(staging, isPrivate),
+        ])
+        if case .failure = made[0] {
+            // What is there must be a directory, and no link to one elsewhere.
+            try await session.requireDirectory(area)
+            try await session.makeDirectoryIfAbsent(staging, isPrivate)
+            if mode == .shared { try await removeDead() }
+        }
+        let temporary = staging.appending(Self.prefix + randomName())
+        do throws(SFTPError) {
+            try await write(content, to: temporary)
+            try await session.request(.hardLink(temporary, to: path))
+        } catch {
+            await clean(temporary)
+            // A file system without hard links, such as FAT.
+            guard case .status = error.code, try await session.attributes(of: path) == nil else {
+                throw error
+            }
+            return try await write(content, to: path)
+        }
+        await clean(temporary)
+    }
+
+    private static let prefix = "lock-"
+
+    /// A new file; what cannot be written is removed again.
+    private func write(_ content: [UInt8], to path: RemotePath) async throws(SFTPError) {
+        let flags: SFTPRequest.OpenFlags = [.write, .create, .exclusive]
+        let attributes = FileAttributes(permissions: 0o644)
+        guard case .handle(let handle) = try await session.request(.open(path, flags, attributes)) else {
+            throw SFTPError(.protocolViolation, "no handle for a new file")
+        }
+        var requests: [SFTPRequest] = [.write(handle, offset: 0, .init(bytes: content))]
+        // A power cut may leave the name without the content.
+        if session.server.extensions.contains(.fsync) { requests.append(.fsync(handle)) }
+        requests.append(.close(handle))
+        for case .failure(let error) in await session.requestInOrder(requests) {
+            // It is ours: it was created exclusively. Where even this fails, the connection is gone.
+            do throws(SFTPError) { try await session.removeIfThere(path) } catch {}
+            throw error
+        }
+    }
+
+    /// The directories go too, unless somebody else is at work in them.
+    private func clean(_ temporary: RemotePath) async {
+        // What stays is removed by the next run.
+        _ = await session.requestInOrder([
+            .remove(temporary), .removeDirectory(staging), .removeDirectory(area),
+        ])
+    }
+
+    /// What readers that were killed here have left. (Whoever locks for writing removes everything.)
+    private func removeDead() async throws(SFTPError) {
+        for entry in try await session.entries(ofDirectory: staging)
+        where entry.bytes.starts(with: Self.prefix.utf8) {
+            let path = staging.appending(bytes: entry.bytes)
+            guard try await session.kind(of: entry, in: staging) == .file,
+                let content = try await session.contents(of: path, limit: 1 << 16),
+                LockOwner(parsing: content)?.isProvenDead == true
+            else { continue }
+            try await session.removeIfThere(path)
+        }
+    }
+}
