@@ -104,6 +104,13 @@ int64_t plantdb_peer_user(int fd) {
     return (int64_t)peer.uid;
 }
 
+int64_t plantdb_peer_process(int fd) {
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) { return -1; }
+    return (int64_t)peer.pid;
+}
+
 static uint32_t crc32c_table[8][256];
 
 __attribute__((constructor)) static void make_crc32c_table(void) {

@@ -45,8 +45,22 @@ struct Plantdb: AsyncParsableCommand {
         if AskpassHelper.isWanted {
             Glibc.exit(AskpassHelper.run(prompt: CommandLine.arguments.dropFirst().joined(separator: " ")))
         }
+        if let position = firstArgumentNotUTF8 {
+            // Swift would put other characters in its place, which may name something else.
+            Running.shared.console.error(
+                "argument \(position) is not valid UTF-8: \(CommandLine.arguments[position].printable); "
+                    + "give names in UTF-8")
+            Glibc.exit(ExitStatus.usage.code)
+        }
         let status = await status(of: Array(CommandLine.arguments.dropFirst()))
         Glibc.exit(status.code)
+    }
+
+    private static var firstArgumentNotUTF8: Int? {
+        (1..<max(1, Int(CommandLine.argc))).first { position in
+            guard let argument = CommandLine.unsafeArgv[position] else { return false }
+            return String(validatingCString: argument) == nil
+        }
     }
 
     private static func status(of arguments: [String]) async -> ExitStatus {

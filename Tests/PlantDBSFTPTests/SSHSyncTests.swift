@@ -159,7 +159,8 @@ struct SSHSyncTests {
         #expect(try await run(source, .local, target, .remote).error?.code == .locked)
         // A process of this machine that is certainly gone.
         var owner =
-            try JSONValue(parsing: LockOwner.current(mode: .exclusive).encoded()).object ?? JSONObject()
+            try JSONValue(parsing: LockOwner.current(mode: .exclusive, holdsFlock: false).encoded()).object
+            ?? JSONObject()
         owner["process"] = .number(0x3fff_ffff)
         try writeFile(target + "/lock", JSONValue.object(owner).pythonBytes())
         #expect(try await run(source, .local, target, .remote).errors.isEmpty)

@@ -18,11 +18,12 @@ import Testing
     private static let hasProgram = access(program, X_OK) == 0
 
     /// What the helper prints for a prompt, and its status, as this user or another.
-    private static func ask(_ askpass: AskpassServer, _ prompt: String, program: String, user: Int? = nil)
-        throws -> (
-            output: String, status: CInt
-        )
-    {
+    private static func ask(
+        _ askpass: AskpassServer, _ prompt: String, program: String, user: Int? = nil, isAdmitted: Bool = true
+    ) throws -> (
+        output: String, status: CInt
+    ) {
+        if isAdmitted { askpass.admit(getpid()) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: user == nil ? program : "/usr/bin/setpriv")
         process.arguments =
@@ -44,6 +45,10 @@ import Testing
         .enabled(if: hasProgram, "S3 NOT TESTED: the command plantdb was not built"))
     func prompts() throws {
         let askpass = try AskpassServer(Secret(Self.canary), program: Self.program)
+        // As for a jump host: a process that is no child of an ssh of ours.
+        let stranger = try Self.ask(
+            askpass, "me@jump's password: ", program: Self.program, isAdmitted: false)
+        #expect(stranger.output == "" && stranger.status != 0)
         for prompt in ["me@host's password: ", "(me@host) Password: ", "Password:"] {
             let answer = try Self.ask(askpass, prompt, program: Self.program)
             #expect(answer == (Self.canary + "\n", 0))

@@ -17,6 +17,8 @@ struct ServerProcess: SFTPChannel {
         child = try ChildProcess(Self.path ?? "sftp-server", arguments, usesTerminal: false)
     }
 
+    func interrupt() { child.interrupt() }
+
     func end() -> SFTPError? {
         child.closeInput()
         _ = child.end()

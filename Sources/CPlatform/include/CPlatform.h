@@ -68,6 +68,9 @@ int plantdb_memory_file(const char *name);
 // The user at the other end of a connected Unix socket (SO_PEERCRED of socket(7)), or -1.
 int64_t plantdb_peer_user(int fd);
 
+/// The process at the other end of a Unix socket when it connected; -1 if that cannot be told.
+int64_t plantdb_peer_process(int fd);
+
 // CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor where it can. Start with 0 and
 // go on with what the last call returned.
 uint32_t plantdb_crc32c(uint32_t crc, const void *bytes, size_t length);

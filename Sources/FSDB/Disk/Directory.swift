@@ -256,6 +256,8 @@ public final class Directory: Sendable {
     }
 
     private func removeContents() throws(DatabaseError) {
+        // What is being removed may be write-protected; that of others stays so, and is told below.
+        if getuid() != 0, try status().mode & 0o300 != 0o300 { fchmod(descriptor, 0o700) }
         for entry in try entries() {
             var name = entry.name + [0]
             // Names may be of any bytes here, so the calls take them as they are.

@@ -13,30 +13,63 @@ extension DatabaseListing {
                 }
                 continue
             }
-            let kind: FileStatus.Kind?
-            if let known = entry.kind { kind = known } else { kind = try root.status(of: name)?.kind }
-            if kind == .symbolicLink { builder.skip(entry.name, .symbolicLink) }
-            guard kind == .directory else { continue }
-            let directory: Directory
-            do throws(DatabaseError) {
-                guard let opened = try root.directoryIfPresent(name) else { continue }
-                directory = opened
-            } catch {
-                guard error.code == .permissionDenied else { throw error }
-                builder.skip(entry.name, .unreadable, detail: error.cause)
-                continue
-            }
-            guard let container = builder.add(directory: Array(entry.name), try facts(of: directory)) else {
-                continue
-            }
-            for entry in try directory.entries() where entry.kind ?? .directory == .directory {
-                guard let name = entry.text, let member = try directory.directoryIfPresent(name) else {
-                    continue
-                }
-                builder.add(member: Array(entry.name), of: container, try facts(of: member))
+            switch try kind(of: entry, name, in: root) {
+            case .symbolicLink: builder.skip(entry.name, .symbolicLink)
+            case .directory:
+                guard
+                    let (directory, facts) = try look(
+                        into: name, of: root, { builder.skip(entry.name, .unreadable, detail: $0) }),
+                    let container = builder.add(directory: entry.name, facts)
+                else { continue }
+                try addMembers(of: container, in: directory, to: &builder)
+            case .file, .special, nil: break
             }
         }
         return builder.listing
+    }
+
+    private static func addMembers(
+        of container: ScanID, in directory: Directory, to builder: inout ListingBuilder
+    ) throws(DatabaseError) {
+        for entry in try directory.entries() {
+            let path = Array((container.rawValue + "/").utf8) + entry.name
+            guard let name = entry.text else {
+                if entry.kind ?? .directory == .directory {
+                    builder.skip(path, .invalidName, detail: "not valid UTF-8")
+                }
+                continue
+            }
+            switch try kind(of: entry, name, in: directory) {
+            case .symbolicLink: builder.skip(path, .symbolicLink)
+            case .directory:
+                let found = try look(
+                    into: name, of: directory, { builder.skip(path, .unreadable, detail: $0) })
+                if let (_, facts) = found { builder.add(member: entry.name, of: container, facts) }
+            case .file, .special, nil: break
+            }
+        }
+    }
+
+    /// nil: it has gone meanwhile.
+    private static func kind(of entry: Directory.Entry, _ name: String, in directory: Directory)
+        throws(DatabaseError) -> FileStatus.Kind?
+    {
+        if let kind = entry.kind { return kind }
+        return try directory.status(of: name)?.kind
+    }
+
+    /// nil: it is not there, or may not be looked into, which `onRefusal` is told.
+    private static func look(into name: String, of parent: Directory, _ onRefusal: (String?) -> Void)
+        throws(DatabaseError) -> (Directory, ListingBuilder.Facts)?
+    {
+        do throws(DatabaseError) {
+            guard let directory = try parent.directoryIfPresent(name) else { return nil }
+            return (directory, try facts(of: directory))
+        } catch {
+            guard error.code == .permissionDenied else { throw error }
+            onRefusal(error.cause)
+            return nil
+        }
     }
 
     static func facts(of directory: Directory) throws(DatabaseError) -> ListingBuilder.Facts {

@@ -244,7 +244,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             let root = try self.root()
             // Made under the lock: two transactions that begin at once share one area.
             return try self.state.withLock { state throws(DatabaseError) in
-                if let area = state.staging { return area }
+                if let area = state.staging, area.isInPlace { return area }
                 let made = try StagingArea(root: root)
                 state.staging = made
                 return made

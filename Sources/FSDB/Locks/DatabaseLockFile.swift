@@ -51,9 +51,10 @@ final class DatabaseLockFile: Sendable {
                 keepsDescriptor = true
                 return .acquired(DatabaseLockFile(root: root, descriptor: descriptor))
             }
-            // The flock is free, so its owner is dead. Remove the file under an exclusive
-            // lock, then create our own.
             guard try Flock.tryLock(descriptor, .exclusive) else { return .raced }
+            // Nobody holds the flock. Who never held it, since it came over SFTP, may live.
+            guard owner.isDeadWithoutFlock else { return .held(by: "by " + holder) }
+            // Remove the file under an exclusive lock, then create our own.
             guard try Flock.isNamed(descriptor, name, in: root.descriptor) else { return .raced }
             guard unlinkat(root.descriptor, name, 0) == 0 || errno == ENOENT else { throw SystemError() }
             return .raced
@@ -63,7 +64,7 @@ final class DatabaseLockFile: Sendable {
     /// nil if the name is taken.
     private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile?
     {
-        let content = LockOwner.current(mode: mode).encoded()
+        let content = LockOwner.current(mode: mode, holdsFlock: true).encoded()
         do throws(SystemError) {
             // Without a name first, so that the file appears complete and locked.
             var descriptor = plantdb_openat(root.descriptor, ".", O_RDWR | plantdb_o_tmpfile, 0o644)
@@ -137,7 +138,9 @@ final class DatabaseLockFile: Sendable {
                     ageSeconds: max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9), path: name)
             }
             var isDead = false
-            if owner.isOfThisMachine { isDead = try Flock.tryLock(descriptor, .exclusive) }
+            if owner.isOfThisMachine, owner.isDeadWithoutFlock {
+                isDead = try Flock.tryLock(descriptor, .exclusive)
+            }
             return HeldLock(
                 scope: .database, mode: owner.mode, state: isDead ? .dead : .live, owner: owner.summary,
                 ageSeconds: owner.ageSeconds, path: name)

@@ -145,7 +145,7 @@ final class StagedTree: LocalFileReceiver {
                     if entry.kind == .file {
                         progress.withLock { outcome in
                             outcome.filesStaged += 1
-                            outcome.bytesStaged += entry.size
+                            outcome.bytesStaged = outcome.bytesStaged.addingSaturated(entry.size)
                         }
                     }
                 } catch {

@@ -89,6 +89,20 @@ final class StagingArea: Sendable {
         }
     }
 
+    /// Whether it is still where it was made: who locks the database over SFTP sees no flock, and
+    /// takes away what lies there while nobody is at work.
+    var isInPlace: Bool {
+        do {
+            guard let parent = try root.directoryIfPresent(Self.directoryName + "/staging") else {
+                return false
+            }
+            return try Flock.isNamed(directory.descriptor, ownName, in: parent.descriptor)
+        } catch {
+            // Whatever it is, who writes there meets it and says so.
+            return true
+        }
+    }
+
     /// A new private directory in it.
     func makeDirectory() throws(DatabaseError) -> (name: String, directory: Directory) {
         let name = randomName()

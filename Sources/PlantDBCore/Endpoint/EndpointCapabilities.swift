@@ -22,6 +22,8 @@ public struct EndpointCapabilities: Sendable, Hashable {
     /// The smallest difference of modification times that the peer keeps, in nanoseconds:
     /// 1 for most local file systems, 1,000,000,000 for SFTP, 2,000,000,000 for FAT.
     public var timePrecisionNanoseconds: Int64
+    /// The modification times that the peer can keep; what lies outside becomes the nearest.
+    public var times: ClosedRange<ModificationTime>
     /// How many scans the peer serves at a time with profit.
     public var concurrentScans: Int
     /// What this peer cannot keep of what is promised elsewhere, a sentence each, said once a run.
@@ -29,13 +31,15 @@ public struct EndpointCapabilities: Sendable, Hashable {
 
     public init(
         reads: Reads = .files, writes: Writes = .files, provesDigests: Bool = true,
-        timePrecisionNanoseconds: Int64 = 1, concurrentScans: Int = 1,
+        timePrecisionNanoseconds: Int64 = 1,
+        times: ClosedRange<ModificationTime> = .earliest ... .latest, concurrentScans: Int = 1,
         weakerGuarantees: [String] = []
     ) {
         self.reads = reads
         self.writes = writes
         self.provesDigests = provesDigests
         self.timePrecisionNanoseconds = timePrecisionNanoseconds
+        self.times = times
         self.concurrentScans = concurrentScans
         self.weakerGuarantees = weakerGuarantees
     }

@@ -11,6 +11,10 @@ package struct LockOwner: Sendable {
     package var host: String
     /// /etc/machine-id, which survives a renamed host and tells apart two of one name.
     package var machine: String?
+    /// A network card's address, which tells apart two machines that were cloned from one disk.
+    package var hardware: String?
+    /// Whether its owner holds flock(2) on the file for as long as it lives. Over SFTP nobody can.
+    package var holdsFlock: Bool
     /// /proc/sys/kernel/random/boot_id: no process outlives its boot.
     package var boot: String?
     /// What its process number counts in: containers of one machine do not see one another's.
@@ -24,9 +28,10 @@ package struct LockOwner: Sendable {
     /// Seconds since 1970-01-01 UTC.
     package var taken: Double
 
-    package static func current(mode: LockMode) -> LockOwner {
+    package static func current(mode: LockMode, holdsFlock: Bool) -> LockOwner {
         LockOwner(
-            host: hostName, machine: machineID, boot: bootID, processNamespace: ownNamespace,
+            host: hostName, machine: machineID, hardware: hardwareAddress, holdsFlock: holdsFlock,
+            boot: bootID, processNamespace: ownNamespace,
             process: Int(getpid()),
             began: beginning(of: getpid()), user: userName, mode: mode, taken: now)
     }
@@ -44,19 +49,23 @@ package struct LockOwner: Sendable {
             let taken = value["taken"]?.double
         else { return nil }
         self.init(
-            host: host, machine: value["machine"]?.string, boot: value["boot"]?.string,
+            host: host, machine: value["machine"]?.string, hardware: value["hardware"]?.string,
+            holdsFlock: value["flock"]?.bool ?? false, boot: value["boot"]?.string,
             processNamespace: value["processNamespace"]?.string, process: process,
             began: value["began"]?.int, user: user, mode: mode, taken: taken)
     }
 
     private init(
-        host: String, machine: String?, boot: String?, processNamespace: String?, process: Int, began: Int?,
+        host: String, machine: String?, hardware: String?, holdsFlock: Bool, boot: String?,
+        processNamespace: String?, process: Int, began: Int?,
         user: String,
         mode: LockMode,
         taken: Double
     ) {
         self.host = host
         self.machine = machine
+        self.hardware = hardware
+        self.holdsFlock = holdsFlock
         self.boot = boot
         self.processNamespace = processNamespace
         self.process = process
@@ -72,15 +81,19 @@ package struct LockOwner: Sendable {
             ("user", .string(user)), ("mode", .string(mode.rawValue)), ("taken", .number(taken)),
         ])
         if let machine { object["machine"] = .string(machine) }
+        if let hardware { object["hardware"] = .string(hardware) }
+        if holdsFlock { object["flock"] = .bool(true) }
         if let boot { object["boot"] = .string(boot) }
         if let processNamespace { object["processNamespace"] = .string(processNamespace) }
         if let began { object["began"] = .number(began) }
         return JSONValue.object(object).pythonBytes()
     }
 
-    /// Whether flock(2) can tell if the owner lives: it ran on this machine.
+    /// Whether it ran on this machine, as far as can be told. Disks are cloned with their
+    /// machine-id, and hosts share names: all that is known must agree.
     package var isOfThisMachine: Bool {
-        if let machine, let own = Self.machineID { return machine == own }
+        if let hardware, let own = Self.hardwareAddress, hardware != own { return false }
+        if let machine, let own = Self.machineID, machine != own { return false }
         return host == Self.hostName
     }
 
@@ -95,6 +108,9 @@ package struct LockOwner: Sendable {
         }
         return began != now
     }
+
+    /// Whether it does no more, where nobody holds flock(2) on its file.
+    package var isDeadWithoutFlock: Bool { holdsFlock || isProvenDead }
 
     /// For messages: program, user, host and process.
     package var summary: String { "\(Self.programName), process \(process) of \(user) on \(host)".printable }
@@ -115,6 +131,23 @@ package struct LockOwner: Sendable {
     }()
 
     package static let machineID: String? = firstLine(of: "/etc/machine-id")
+
+    /// The lowest address of a card that is one: bridges, tunnels and the like come and go.
+    private static let hardwareAddress: String? = {
+        guard let directory = opendir("/sys/class/net") else { return nil }
+        defer { closedir(directory) }
+        var addresses: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            guard access("/sys/class/net/\(name)/device", F_OK) == 0,
+                let address = firstLine(of: "/sys/class/net/\(name)/address")
+            else { continue }
+            addresses.append(address)
+        }
+        return addresses.min()
+    }()
 
     package static let userName: String = {
         guard let entry = getpwuid(getuid()) else { return "uid \(getuid())" }
@@ -153,7 +186,9 @@ package struct LockOwner: Sendable {
 
 /// “3 min”, for messages.
 package func ageText(_ seconds: Double) -> String {
-    switch seconds {
+    // What a lock file says may be anything.
+    let seconds = seconds.isFinite ? min(max(seconds, 0), 1e12) : 0
+    return switch seconds {
     case ..<120: "\(Int(seconds)) s"
     case ..<7200: "\(Int(seconds / 60)) min"
     case ..<172_800: "\(Int(seconds / 3600)) h"

@@ -98,7 +98,7 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
 
     /// The number of files (not directories) and of their bytes.
     public var fileCount: Int { records.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) } }
-    public var byteCount: Int64 { records.reduce(0) { $0 &+ $1.size } }
+    public var byteCount: Int64 { records.reduce(0) { $0.addingSaturated($1.size) } }
 
     /// Identifies this state of the scan: differs whenever a path, kind, size or time does.
     /// (Modes and digests do not count.) O(n).

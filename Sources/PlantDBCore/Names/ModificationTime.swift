@@ -19,7 +19,16 @@ public struct ModificationTime: Hashable, Sendable, Comparable {
     }
 
     /// Nanoseconds past ``seconds``: 0 to 999,999,999.
-    public var subsecondNanoseconds: Int64 { nanoseconds - seconds * 1_000_000_000 }
+    public var subsecondNanoseconds: Int64 {
+        let remainder = nanoseconds % 1_000_000_000
+        return remainder < 0 ? remainder + 1_000_000_000 : remainder
+    }
+
+    /// Of the Gregorian calendar, within a day of its turn.
+    public var year: Int { 1970 + Int((Double(seconds) / 31_556_952).rounded(.down)) }
+
+    public static let earliest = ModificationTime(nanoseconds: .min)
+    public static let latest = ModificationTime(nanoseconds: .max)
 
     public static func < (lhs: Self, rhs: Self) -> Bool { lhs.nanoseconds < rhs.nanoseconds }
 

@@ -30,7 +30,8 @@ struct RemoteLockFile {
         let made = await session.requestInOrder([
             .makeDirectory(area, isPrivate), .makeDirectory(staging, isPrivate),
         ])
-        if case .failure = made[0] {
+        if case .failure(let error) = made[0] {
+            if try await session.attributes(of: area) == nil { throw error }
             // What is there must be a directory, and no link to one elsewhere.
             try await session.requireDirectory(area)
             try await session.makeDirectoryIfAbsent(staging, isPrivate)

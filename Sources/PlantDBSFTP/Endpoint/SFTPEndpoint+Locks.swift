@@ -56,7 +56,7 @@ extension SFTPEndpoint {
     private func attemptLock(_ mode: LockMode) async throws(DatabaseError) -> Attempt {
         let session = try await connections.session()
         let path = root.appending(Self.lockName)
-        let content = LockOwner.current(mode: mode).encoded()
+        let content = LockOwner.current(mode: mode, holdsFlock: false).encoded()
         do throws(SFTPError) {
             try await RemoteLockFile(root: root, session: session, mode: mode).create(path, holding: content)
             return .acquired(RemoteLock(path: path, content: content, connections: connections))
@@ -64,7 +64,7 @@ extension SFTPEndpoint {
             // Version 3 has no status for a name that is taken, so look.
             guard case .status(let status) = error.code else { throw .sftp(error, "lock \(location)") }
             guard let found = try await readLock() else {
-                if status == .permissionDenied {
+                if status == .permissionDenied || mode == .shared && status == .failure {
                     throw DatabaseError(
                         .permissionDenied,
                         "cannot lock \(location): its directory cannot be written; for a source that cannot be "

@@ -147,7 +147,10 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         capabilities = EndpointCapabilities(
             writes: extensions.contains(.posixRename) ? .files : .newScans,
-            timePrecisionNanoseconds: 1_000_000_000, concurrentScans: 2, weakerGuarantees: weaker)
+            timePrecisionNanoseconds: 1_000_000_000,
+            // draft-ietf-secsh-filexfer-02, section 5: 32 bits without a sign.
+            times: ModificationTime(seconds: 0)...ModificationTime(seconds: Int64(UInt32.max)),
+            concurrentScans: 2, weakerGuarantees: weaker)
     }
 
     private static func parents(of path: RemotePath, prefix: String) -> Set<String> {

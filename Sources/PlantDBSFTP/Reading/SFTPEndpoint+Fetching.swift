@@ -55,7 +55,7 @@ private final class StagingSink: DownloadSink {
     var isWorthTwoConnections: Bool {
         var bytes: Int64 = 0
         for entry in selection {
-            bytes += entry.size
+            bytes = bytes.addingSaturated(entry.size)
             if bytes > 8 << 20 { return true }
         }
         return selection.count > 200
@@ -100,7 +100,7 @@ private final class StagingSink: DownloadSink {
             try receiver.finish(entry, descriptor: descriptor, digest: nil)
             state.withLock { state in
                 state.outcome.filesStaged += 1
-                state.outcome.bytesStaged += entry.size
+                state.outcome.bytesStaged = state.outcome.bytesStaged.addingSaturated(entry.size)
             }
         } catch { record(error) }
     }

@@ -30,9 +30,13 @@ extension SFTPEndpoint {
             }
             for (container, path) in containers {
                 var members: [[UInt8]] = []
-                for entry in try await session.entries(ofDirectory: path)
-                where try await session.kind(of: entry, in: path) == .directory {
-                    members.append(entry.bytes)
+                for entry in try await session.entries(ofDirectory: path) {
+                    switch try await session.kind(of: entry, in: path) {
+                    case .directory: members.append(entry.bytes)
+                    case .symbolicLink:
+                        builder.skip(Array((container.rawValue + "/").utf8) + entry.bytes, .symbolicLink)
+                    case .file, .special, nil: break
+                    }
                 }
                 for (name, facts) in zip(members, try await facts(of: members, in: path, session)) {
                     switch facts {

@@ -172,8 +172,12 @@ struct RemotePublication: Sendable {
 
     /// The directory in the trash for one run.
     private func trash(_ name: String, _ session: SFTPSession) async throws(SFTPError) -> RemotePath {
-        let path = endpoint.root.appending(RemoteStagingArea.directoryName + "/trash/" + name)
-        try await session.makeDirectories(path, below: endpoint.root, FileAttributes(permissions: 0o700))
+        var path = endpoint.root
+        for component in [RemoteStagingArea.directoryName, "trash", name] {
+            path = path.appending(component)
+            // One by one: a link in the place of any would lead out of the database.
+            try await session.makeDirectoryIfAbsent(path, FileAttributes(permissions: 0o700))
+        }
         return path
     }
 

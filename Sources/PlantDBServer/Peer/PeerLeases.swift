@@ -28,16 +28,36 @@ actor PeerLeases {
     }
 
     /// - Parameter owner: whoever began it; nobody else can use it.
-    func add(_ lock: any DatabaseLock, owner: String) -> String {
+    ///
+    /// - Throws: `unreachable` if the owner holds as many as one may: each costs a descriptor.
+    func add(_ lock: any DatabaseLock, owner: String) async throws(DatabaseError) -> String {
+        guard locks.values.count(where: { $0.owner == owner }) < Self.limitForOneOwner else {
+            await lock.release()
+            throw Self.tooMany("locks")
+        }
         let id = Self.newID()
         locks[id] = Lease(held: lock, owner: owner, lastUsed: clock.now)
         return id
     }
 
-    func add(_ transaction: PeerTransaction, owner: String) -> String {
+    /// - Throws: as for a lock.
+    func add(_ transaction: PeerTransaction, owner: String) async throws(DatabaseError) -> String {
+        guard transactions.values.count(where: { $0.owner == owner }) < Self.limitForOneOwner else {
+            await transaction.transaction.abort()
+            throw Self.tooMany("transactions")
+        }
         let id = Self.newID()
         transactions[id] = Lease(held: transaction, owner: owner, lastUsed: clock.now)
         return id
+    }
+
+    private static let limitForOneOwner = 100
+
+    private static func tooMany(_ what: String) -> DatabaseError {
+        DatabaseError(
+            .unreachable,
+            "the server holds \(limitForOneOwner) \(what) for this user already; try again when they have ended"
+        )
     }
 
     /// - Returns: whether it is held still.

@@ -102,7 +102,7 @@ struct PeerService: Sendable {
             // No answer for longer than this, and connections are given up on the way.
             let wait = min(wanted.wait, 20)
             let lock = try await endpoint.acquireLock(wanted.scope, mode: wanted.mode, wait: .seconds(wait))
-            return await id(leases.add(lock, owner: caller.name))
+            return id(try await leases.add(lock, owner: caller.name))
         }
     }
 
@@ -128,8 +128,8 @@ struct PeerService: Sendable {
             let wanted = try PeerBegin(parsing: try await body(of: request))
             let transaction = try await endpoint.beginTransaction(
                 on: wanted.scan, replacing: wanted.base, options: wanted.options)
-            return await id(
-                leases.add(
+            return id(
+                try await leases.add(
                     PeerLeases.PeerTransaction(scan: wanted.scan, transaction: transaction), owner: caller))
         }
     }

@@ -7,13 +7,49 @@ import Synchronization
 ///
 /// ssh starts the program named by `SSH_ASKPASS` with its prompt; that program is this one
 /// again (``AskpassHelper``), which asks here, over a Unix socket in a private directory. Only
-/// processes of the same user are answered, and only the prompt for a password: the question
-/// about a new host key comes the same way.
+/// processes of the same user are answered, only those that an ssh of ours has started itself,
+/// and only the prompt for a password: the question about a new host key comes the same way, and
+/// so does that of a jump host (another ssh, under ours) for its own.
 public final class AskpassServer: Sendable {
     private let directory: String
     private let listener: CInt
     private let program: String
-    private let secret: Secret
+    private let admitted = Admitted()
+
+    /// The processes whose children are answered.
+    private final class Admitted: Sendable {
+        private let processes = Mutex<Set<pid_t>>([])
+
+        func insert(_ process: pid_t) { _ = processes.withLock { $0.insert(process) } }
+
+        /// Waits a moment: an ssh asks its first question before its start was told here, if it
+        /// is very quick.
+        func holds(parentOf process: pid_t) -> Bool {
+            guard let parent = Self.parent(of: process) else { return false }
+            for _ in 0..<100 {
+                if processes.withLock({ $0.contains(parent) }) { return true }
+                usleep(10_000)
+            }
+            return false
+        }
+
+        /// proc_pid_stat(5), field 4.
+        private static func parent(of process: pid_t) -> pid_t? {
+            let descriptor = Glibc.open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { return nil }
+            defer { close(descriptor) }
+            var buffer = [UInt8](repeating: 0, count: 1024)
+            let line = String(
+                decoding: buffer[..<max(0, read(descriptor, &buffer, buffer.count))], as: UTF8.self)
+            // The name before it may hold anything.
+            guard let name = line.lastIndex(of: ")") else { return nil }
+            let fields = line[line.index(after: name)...].split(separator: " ")
+            return fields.count > 1 ? pid_t(fields[1]) : nil
+        }
+    }
+
+    /// Answers what this process asks through children of its own.
+    func admit(_ process: pid_t) { admitted.insert(process) }
 
     /// - Parameter program: the executable that calls ``AskpassHelper/run(prompt:)`` when
     ///   `PLANTDB_ASKPASS` is set.
@@ -22,7 +58,6 @@ public final class AskpassServer: Sendable {
         var template = Array("/tmp/plantdb-askpass-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Self.failure("make a private directory in /tmp") }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        self.secret = secret
         self.program = program
         let listener = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         self.listener = listener
@@ -31,7 +66,7 @@ public final class AskpassServer: Sendable {
             // The directory goes with this value.
             throw Self.failure("listen on a socket in \(directory)")
         }
-        Blocking.start { Self.serve(listener, secret) }
+        Blocking.start { [admitted] in Self.serve(listener, secret, admitted) }
     }
 
     deinit {
@@ -49,7 +84,7 @@ public final class AskpassServer: Sendable {
         ]
     }
 
-    private static func serve(_ listener: CInt, _ secret: Secret) {
+    private static func serve(_ listener: CInt, _ secret: Secret, _ admitted: Admitted) {
         defer { close(listener) }
         while true {
             let connection = accept(listener, nil, nil)
@@ -57,15 +92,17 @@ public final class AskpassServer: Sendable {
                 if errno == EINTR || errno == ECONNABORTED { continue }
                 return
             }
-            answer(connection, secret)
+            answer(connection, secret, admitted)
             // A child that was started just now may hold the descriptor as well.
             shutdown(connection, CInt(SHUT_RDWR))
             close(connection)
         }
     }
 
-    private static func answer(_ connection: CInt, _ secret: Secret) {
-        guard plantdb_peer_user(connection) == Int64(getuid()) else { return }
+    private static func answer(_ connection: CInt, _ secret: Secret, _ admitted: Admitted) {
+        guard plantdb_peer_user(connection) == Int64(getuid()),
+            admitted.holds(parentOf: pid_t(plantdb_peer_process(connection)))
+        else { return }
         var limit = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         var prompt = [UInt8](repeating: 0, count: 1024)

@@ -113,6 +113,9 @@ final class ChildProcess: Sendable {
         return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
     }
 
+    /// Tells it to end, unless it has ended and its number may be another's.
+    func interrupt() { exit.withLock { if $0 == nil { kill(process, SIGTERM) } } }
+
     /// Waits for its end: politely for a second, then it is told to end, then killed. Blocks.
     func end() -> Exit {
         if let exit = exit.withLock({ $0 }) { return exit }

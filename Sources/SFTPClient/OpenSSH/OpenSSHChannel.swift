@@ -16,14 +16,16 @@ public struct OpenSSHChannel: SFTPChannel {
     public static func start(_ destination: SSHDestination, askpass: AskpassServer? = nil) throws(SFTPError)
         -> OpenSSHChannel
     {
-        OpenSSHChannel(
-            child: try ChildProcess(
-                "ssh",
-                ["-s"] + destination.arguments(asksPassword: askpass != nil) + ["sftp"],
-                environment: askpass?.environment ?? [:],
-                usesTerminal: destination.isInteractive && askpass == nil),
-            destination: destination)
+        let child = try ChildProcess(
+            "ssh",
+            ["-s"] + destination.arguments(asksPassword: askpass != nil) + ["sftp"],
+            environment: askpass?.environment ?? [:],
+            usesTerminal: destination.isInteractive && askpass == nil)
+        askpass?.admit(child.process)
+        return OpenSSHChannel(child: child, destination: destination)
     }
+
+    public func interrupt() { child.interrupt() }
 
     public func end() -> SFTPError? {
         // The server ends with its input, and ssh with the server.

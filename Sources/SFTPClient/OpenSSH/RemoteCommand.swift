@@ -28,6 +28,7 @@ public struct RemoteCommand: Sendable {
             "ssh", destination.arguments(asksPassword: askpass != nil) + [command],
             environment: askpass?.environment ?? [:],
             usesTerminal: destination.isInteractive && askpass == nil)
+        askpass?.admit(child.process)
         async let sent: Void = Blocking.value {
             // A command that does not want its input has a reason that its output tells.
             do throws(SFTPError) { try Descriptors.writeAllQuietly(input, to: child.input) } catch {}

@@ -6,6 +6,8 @@ public protocol SFTPChannel: Sendable {
     var input: CInt { get }
     /// To write to; blocking.
     var output: CInt { get }
+    /// Makes reading from it come to an end soon; at any time before ``release()``.
+    func interrupt()
     /// Called once, when the session is over: ends whoever is behind it, so that reading comes
     /// to an end, and says why the connection ended where it knows. Blocks for seconds at most.
     func end() -> SFTPError?
@@ -23,6 +25,8 @@ public struct DescriptorChannel: SFTPChannel {
         self.input = input
         self.output = output
     }
+
+    public func interrupt() { shutdown(input, CInt(SHUT_RDWR)) }
 
     public func end() -> SFTPError? {
         shutdown(input, CInt(SHUT_RDWR))

@@ -62,7 +62,7 @@ public final class SFTPSession: Sendable {
     public static func open(over channel: any SFTPChannel, configuration: Configuration = Configuration())
         async throws(SFTPError) -> SFTPSession
     {
-        try await Blocking.run { () throws(SFTPError) in
+        let opening: @Sendable () throws(SFTPError) -> SFTPSession = { () throws(SFTPError) in
             do throws(SFTPError) {
                 let server = try Greeting(channel: channel).exchange(limit: configuration.handshakeLimit)
                 return SFTPSession(channel, server, silenceLimit: configuration.silenceLimit)
@@ -71,6 +71,17 @@ public final class SFTPSession: Sendable {
                 throw Self.cause(channel.end(), error)
             }
         }
+        // Logging in may take minutes, and who gives up does not wait for it.
+        let task = Task { () -> Result<SFTPSession, SFTPError> in
+            do throws(SFTPError) { return .success(try await Blocking.run(opening)) } catch {
+                return .failure(error)
+            }
+        }
+        return try await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            channel.interrupt()
+        }.get()
     }
 
     private init(_ channel: any SFTPChannel, _ server: Server, silenceLimit: Duration) {

@@ -7,11 +7,14 @@ public struct Planner: Sendable {
     /// The smallest difference of times that both sides keep, in nanoseconds.
     public let timePrecisionNanoseconds: Int64
     public let targetWrites: EndpointCapabilities.Writes
+    /// What both sides can keep.
+    private let times: ClosedRange<ModificationTime>
 
     public init(options: SyncOptions, source: EndpointCapabilities, target: EndpointCapabilities) {
         self.options = options
         timePrecisionNanoseconds = max(source.timePrecisionNanoseconds, target.timePrecisionNanoseconds)
         targetWrites = target.writes
+        times = source.times.clamped(to: target.times)
     }
 
     /// The indexes of both sides, which count only where some filesets are selected.
@@ -38,8 +41,8 @@ public struct Planner: Sendable {
     ) throws(DatabaseError) -> ScanPlan {
         var draft = Draft(proofs: proofs)
         try compare(source, with: target, into: &draft)
-        let index = mergeIndex(indexes, source: source, target: target, into: &draft)
         let deletions = deletions(of: draft, source: source)
+        let index = mergeIndex(indexes, source: source, deletions: deletions, into: &draft)
         let needsManifest = target == nil || !draft.items.isEmpty
         return ScanPlan(
             scan: source.scan, base: target?.revisionIfPlanned(draft.items, deletions),
@@ -54,7 +57,7 @@ public struct Planner: Sendable {
         var targetOnly: [FileEntry] = []
         /// Directories of the target that hold something that was not asked for.
         var keptDirectories: Set<ScanPath> = []
-        var kindConflicts: [ScanPath] = []
+        var kindConflicts: Set<ScanPath> = []
         var unchanged = 0
     }
 
@@ -83,7 +86,7 @@ public struct Planner: Sendable {
             }
             guard isSelected(entry) else { continue }
             // What lies in a directory whose name is a file's on the target has no place there.
-            let isBlocked = draft.kindConflicts.contains { entry.path.isWithin($0) }
+            let isBlocked = entry.path.isWithin(anyOf: draft.kindConflicts)
             if let action = isBlocked
                 ? .keepKindDiffers
                 : try action(
@@ -91,7 +94,7 @@ public struct Planner: Sendable {
                     isProvenEqual: draft.proofs[Int32(position)])
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
-                if action == .keepKindDiffers { draft.kindConflicts.append(entry.path) }
+                if action == .keepKindDiffers { draft.kindConflicts.insert(entry.path) }
             } else if entry.kind == .file {
                 draft.unchanged += 1
             }
@@ -173,7 +176,7 @@ public struct Planner: Sendable {
             }
             return ours == theirs ? nil : .replaceContentDiffers
         case .sizeAndTime:
-            if let ours = source.modified, let theirs = target.modified {
+            if let ours = time(of: source), let theirs = time(of: target) {
                 if areEqual(ours, theirs) { return nil }
                 return ours > theirs ? .replaceSourceNewer : .keepTargetNewer
             }
@@ -185,6 +188,11 @@ public struct Planner: Sendable {
         }
     }
 
+    /// As both sides can keep it.
+    private func time(of entry: FileEntry) -> ModificationTime? {
+        entry.modified.map { min(max($0, times.lowerBound), times.upperBound) }
+    }
+
     /// At the coarser precision of the two sides, which the endpoints tell.
     private func areEqual(_ source: ModificationTime, _ target: ModificationTime) -> Bool {
         let distance = source.distance(to: target)
@@ -192,14 +200,14 @@ public struct Planner: Sendable {
     }
 
     private func isNewer(_ entry: FileEntry, than other: FileEntry) -> Bool {
-        guard let own = entry.modified, let theirs = other.modified else { return false }
+        guard let own = time(of: entry), let theirs = time(of: other) else { return false }
         return own > theirs && !areEqual(own, theirs)
     }
 
     private func needsAttributes(_ source: FileEntry, _ target: FileEntry) -> Bool {
         guard targetWrites == .files, options.existing == .replaceChanged else { return false }
         if let ours = source.mode, let theirs = target.mode, ours != theirs { return true }
-        guard options.comparison == .checksum, let ours = source.modified, let theirs = target.modified
+        guard options.comparison == .checksum, let ours = time(of: source), let theirs = time(of: target)
         else { return false }
         return !areEqual(ours, theirs)
     }
@@ -225,15 +233,20 @@ public struct Planner: Sendable {
     }
 
     /// Where some filesets are selected, the target's index holds those and what it held
-    /// before; where that is the source's index, it is carried as it is.
+    /// before, but for filesets that are deleted; where that is the source's index, it is carried as it is.
     private func mergeIndex(
-        _ indexes: Indexes, source: ScanManifest, target: ScanManifest?, into draft: inout Draft
+        _ indexes: Indexes, source: ScanManifest, deletions: [ScanPlan.Deletion], into draft: inout Draft
     ) -> [UInt8]? {
         guard options.selection.selectsFilesets, let sourceIndex = indexes.source,
             let position = source.position(of: .index)
         else { return nil }
-        let merged = (indexes.target ?? FileIndex()).merging(
+        var merged = (indexes.target ?? FileIndex()).merging(
             filesets: { options.selection.includes(fileset: $0) }, from: sourceIndex)
+        let listed = Set(sourceIndex.filesets.map { Array($0.id.utf8) })
+        for deletion in deletions
+        where deletion.kind == .directory && !listed.contains(Array(deletion.path.rawValue.utf8)) {
+            merged.remove(fileset: deletion.path.rawValue)
+        }
         if merged == sourceIndex { return nil }
         let itemIndex = draft.items.firstIndex { $0.position == position }
         if let targetIndex = indexes.target, targetIndex == merged {
@@ -265,17 +278,28 @@ public struct Planner: Sendable {
         var protected = draft.kindConflicts
         for skipped in source.skipped {
             // A path that is no valid one hides content, and was dealt with above.
-            do throws(DatabaseError) { protected.append(try ScanPath(skipped.path)) } catch { return [] }
+            do throws(DatabaseError) { protected.insert(try ScanPath(skipped.path)) } catch { return [] }
         }
         var kept = draft.keptDirectories
         for path in protected { path.insertParents(into: &kept) }
         return draft.targetOnly.reversed()
-            .filter { entry in !kept.contains(entry.path) && !protected.contains { entry.path.isWithin($0) } }
+            .filter { entry in !kept.contains(entry.path) && !entry.path.isWithin(anyOf: protected) }
             .map { ScanPlan.Deletion(path: $0.path, kind: $0.kind, size: $0.size) }
     }
 }
 
 extension ScanPath {
+    /// Whether it, or a directory around it, is one of them.
+    fileprivate func isWithin(anyOf paths: Set<ScanPath>) -> Bool {
+        guard !paths.isEmpty else { return false }
+        var next: ScanPath? = self
+        while let path = next {
+            if paths.contains(path) { return true }
+            next = path.parent
+        }
+        return false
+    }
+
     /// All directories around it.
     fileprivate func insertParents(into directories: inout Set<ScanPath>) {
         var next = parent

@@ -15,7 +15,7 @@ public struct SyncPlan: Sendable {
     public var targetFileCount: Int
 
     public var filesToTransfer: Int { scans.reduce(0) { $0 + $1.filesToTransfer } }
-    public var bytesToTransfer: Int64 { scans.reduce(0) { $0 + $1.bytesToTransfer } }
+    public var bytesToTransfer: Int64 { scans.reduce(0) { $0.addingSaturated($1.bytesToTransfer) } }
     /// Including those of removed scans.
     public var filesToDelete: Int {
         scans.reduce(0) { $0 + $1.filesToDelete } + removedScans.reduce(0) { $0 + $1.fileCount }
@@ -85,7 +85,7 @@ public struct ScanPlan: Sendable {
         items.reduce(0) { total, item in
             guard item.action.transfersContent else { return total }
             let isMerged = mergedIndex != nil && entry(of: item).path == .index
-            return total + (isMerged ? Int64(mergedIndex?.count ?? 0) : entry(of: item).size)
+            return total.addingSaturated(isMerged ? Int64(mergedIndex?.count ?? 0) : entry(of: item).size)
         }
     }
     public var filesToDelete: Int { deletions.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) } }

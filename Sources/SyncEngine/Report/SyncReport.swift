@@ -93,7 +93,7 @@ public struct ScanCounts: Sendable, Hashable, Codable {
 
     public static func += (lhs: inout Self, rhs: Self) {
         lhs.filesMoved += rhs.filesMoved
-        lhs.bytesMoved += rhs.bytesMoved
+        lhs.bytesMoved = lhs.bytesMoved.addingSaturated(rhs.bytesMoved)
         lhs.filesDeleted += rhs.filesDeleted
         lhs.filesTouched += rhs.filesTouched
         lhs.filesUnchanged += rhs.filesUnchanged

@@ -120,6 +120,7 @@ struct PlanMaker: Sendable {
             let listed = try await index(of: compared, at: source)
             if let listed { notices += absentFiles(of: listed, in: compared) }
         }
+        if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
         return PlannedScan(plan: plan, notices: notices, targetFileCount: theirs?.fileCount ?? 0)
     }
 
@@ -177,17 +178,27 @@ struct PlanMaker: Sendable {
         ]
     }
 
+    private func timesOutOfRange(of plan: ScanPlan) -> SyncNotice? {
+        let range = target.capabilities.times
+        let count = plan.items.lazy.filter { item in
+            guard item.action.isWork, let time = plan.entry(of: item).modified else { return false }
+            return plan.entry(of: item).kind == .file && !range.contains(time)
+        }.count
+        guard count > 0 else { return nil }
+        return SyncNotice(
+            kind: .weakerGuarantee, scan: plan.scan.rawValue,
+            message:
+                "scan \(plan.scan): the target cannot keep the times of \(count) files, which are before "
+                + "\(range.lowerBound.year) or after \(range.upperBound.year); they get the nearest it can")
+    }
+
     /// `--min-age` and `--where`.
     private func reasonToLeaveOut(_ manifest: ScanManifest) async throws(DatabaseError) -> SyncNotice? {
         let scan = manifest.scan
-        if let age = options.selection.minimumAge {
-            let limit = Int64(age / .nanoseconds(1))
-            let newest = manifest.lazy.compactMap(\.modified).max()
-            if let newest, newest.nanoseconds > now.nanoseconds - limit {
-                return SyncNotice(
-                    kind: .notSelected, scan: scan.rawValue,
-                    message: "scan \(scan) is left alone: it changed less than the minimum age ago")
-            }
+        if isTooYoung(manifest) {
+            return SyncNotice(
+                kind: .notSelected, scan: scan.rawValue,
+                message: "scan \(scan) is left alone: it changed less than the minimum age ago")
         }
         guard !options.selection.metadata.isEmpty else { return nil }
         var metadata: JSONValue = .object(JSONObject())
@@ -205,12 +216,22 @@ struct PlanMaker: Sendable {
             message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)".printable)
     }
 
+    private func isTooYoung(_ manifest: ScanManifest) -> Bool {
+        guard let age = options.selection.minimumAge,
+            let newest = manifest.lazy.compactMap(\.modified).max()
+        else { return false }
+        return Double(now.nanoseconds) - Double(newest.nanoseconds) < age / .nanoseconds(1)
+    }
+
     // MARK: Scans to remove
 
     private func planRemovals(
         from targetListing: DatabaseListing, source: DatabaseListing, into plan: inout SyncPlan
     ) async throws(DatabaseError) {
-        guard options.deletion != .never, options.selection.metadata.isEmpty else { return }
+        // Who asks for some filesets asks for no whole scan to go.
+        guard options.deletion != .never, options.selection.metadata.isEmpty,
+            !options.selection.selectsFilesets
+        else { return }
         guard !source.skipped.contains(where: \.hidesContent) else {
             plan.notices.append(
                 SyncNotice(
@@ -218,11 +239,10 @@ struct PlanMaker: Sendable {
                     message: "no scan is removed from the target: the source could not be listed completely"))
             return
         }
-        // A directory that is no scan at the source still is something at the source.
-        let known = Set(source.scans.map(\.scan))
+        let known = SourceNames(source)
         let selector = ScanSelector(options.selection.scans)
         let gone = targetListing.scans.filter { summary in
-            !summary.isStray && !known.contains(summary.scan) && selector.selects(summary.scan)
+            !summary.isStray && !known.has(summary.scan) && selector.selects(summary.scan)
         }
         // Members before their containers.
         let order = gone.map(\.scan).sorted { $0 > $1 }
@@ -230,8 +250,17 @@ struct PlanMaker: Sendable {
         let outcomes = try await forEach(order) { scan throws(DatabaseError) in
             try await target.manifest(of: scan, detail: .listing)
         }
+        var keptContainers: Set<ScanID> = []
         for outcome in outcomes {
             switch outcome {
+            case .success(let manifest?)
+            where isTooYoung(manifest) || keptContainers.contains(manifest.scan):
+                if let container = manifest.scan.container { keptContainers.insert(container) }
+                plan.notices.append(
+                    SyncNotice(
+                        kind: .notSelected, scan: manifest.scan.rawValue,
+                        message: "scan \(manifest.scan) is not removed from the target: it changed less than "
+                            + "the minimum age ago"))
             case .success(let manifest?):
                 plan.targetFileCount += manifest.fileCount
                 plan.removedScans.append(
@@ -283,6 +312,32 @@ struct PlanMaker: Sendable {
         }
         try DatabaseError.checkCancellation(while: "comparing the two databases")
         return outcomes.compactMap { $0 }
+    }
+}
+
+/// What the source has under the name of a scan, in whatever form: the target's is not removed
+/// for it, since nobody took it away.
+private struct SourceNames {
+    private let scans: Set<ScanID>
+    private let timelapses: Set<ScanID>
+    /// Links and the like, as they are shown.
+    private let skipped: Set<String>
+
+    init(_ listing: DatabaseListing) {
+        scans = Set(listing.scans.map(\.scan))
+        timelapses = Set(listing.scans.filter { $0.kind == .timelapse }.map(\.scan))
+        skipped = Set(listing.skipped.map(\.path))
+    }
+
+    func has(_ scan: ScanID) -> Bool {
+        if isListed(scan) { return true }
+        // Only where the source's is a timelapse too is known what is not in it.
+        guard let container = scan.container else { return false }
+        return isListed(container) && !timelapses.contains(container)
+    }
+
+    private func isListed(_ scan: ScanID) -> Bool {
+        scans.contains(scan) || skipped.contains(scan.rawValue.printable)
     }
 }
 

@@ -38,9 +38,10 @@ final class ProgressTracker: Sendable {
         state.withLock { state in
             state.active.removeAll { $0.scan == scan }
             guard let plan else { return }
-            state.settledBytes += plan.bytesToTransfer
+            state.settledBytes = state.settledBytes.addingSaturated(plan.bytesToTransfer)
             state.progress.filesPublished += plan.filesToTransfer
-            state.progress.bytesPublished += plan.bytesToTransfer
+            state.progress.bytesPublished = state.progress.bytesPublished.addingSaturated(
+                plan.bytesToTransfer)
             state.progress.scansFinished += 1
         }
     }
@@ -50,7 +51,8 @@ final class ProgressTracker: Sendable {
     /// A scan was planned anew; what it needs counts instead of what it needed.
     func replace(_ old: ScanPlan, with new: ScanPlan) {
         state.withLock { state in
-            state.progress.bytesPlanned += new.bytesToTransfer - old.bytesToTransfer
+            state.progress.bytesPlanned = state.progress.bytesPlanned.addingSaturated(
+                new.bytesToTransfer - old.bytesToTransfer)
             state.progress.filesPlanned += new.filesToTransfer - old.filesToTransfer
         }
     }
@@ -58,7 +60,7 @@ final class ProgressTracker: Sendable {
     func current() -> SyncProgress {
         let seconds = (ContinuousClock().now - start) / .seconds(1)
         return state.withLock { state in
-            let staged = state.settledBytes + state.active.reduce(0) { $0 + $1.meter.total }
+            let staged = state.active.reduce(state.settledBytes) { $0.addingSaturated($1.meter.total) }
             // A retried scan starts again: what was staged twice is not shown twice.
             state.progress.bytesStaged = min(staged, state.progress.bytesPlanned)
             state.progress.seconds = seconds

@@ -86,7 +86,7 @@ struct ScanTransfer: Sendable {
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
     ) async throws(Failure) {
         let files = selection.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) }
-        let bytes = selection.reduce(Int64(0)) { $0 + $1.size }
+        let bytes = selection.reduce(Int64(0)) { $0.addingSaturated($1.size) }
         var failures: [DatabaseError] = []
         do throws(DatabaseError) {
             if let outcome = try await copyFiles(selection, in: transaction, meter: meter) {

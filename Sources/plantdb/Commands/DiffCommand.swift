@@ -61,11 +61,19 @@ struct DiffCommand: AsyncParsableCommand {
         options.allowsEmptySource = true
         options.selection = try selecting.selection(globs: scanGlobs)
 
-        let (plan, locations) = try await withDatabase(a, access) { first in
-            try await withDatabase(b, access) { second in
-                let engine = SyncEngine(source: first, target: second, options: options)
-                return (try await engine.plan(), (first.location.description, second.location.description))
+        let (plan, locations): (SyncPlan, (String, String))
+        do {
+            (plan, locations) = try await withDatabase(a, access) { [options] first in
+                try await withDatabase(b, access) { second in
+                    let engine = SyncEngine(source: first, target: second, options: options)
+                    return (
+                        try await engine.plan(), (first.location.description, second.location.description)
+                    )
+                }
             }
+        } catch {
+            if json { JSONEvents.sayFailure(error, schema: JSONEvents.diffSchema, to: console) }
+            throw error
         }
         let status = ExitStatus(plan, reportsDifferences: true)
         if json {

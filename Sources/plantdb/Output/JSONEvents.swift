@@ -252,3 +252,21 @@ extension ScanReport {
             || !errors.isEmpty
     }
 }
+
+extension JSONEvents {
+    /// What ended a command before there was a plan, said to programs as well.
+    static func sayFailure(_ error: any Error, schema: String, to console: Console) {
+        let failure: CommandFailure
+        switch error {
+        case let error as CommandFailure: failure = error
+        case let error as DatabaseError: failure = CommandFailure(error)
+        default: return
+        }
+        let events = JSONEvents(schema: schema, run: RunID.make().rawValue)
+        let report = SyncReport(runID: RunID(rawValue: events.run), error: failure.error)
+        console.data(events.error(failure.error).jsonLine, logged: false)
+        console.data(
+            events.summary(report, exitCode: failure.status.namingSignal.code).jsonLine, logged: false)
+        console.flush()
+    }
+}

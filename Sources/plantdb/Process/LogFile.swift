@@ -1,9 +1,11 @@
 import Glibc
 import PlantDBCore
+import Synchronization
 
 /// A log that is appended to, one line a write: a time in UTC and the words.
 final class LogFile: Sendable {
     private let descriptor: Int32
+    private let hasFailed = Atomic(false)
 
     /// - Throws: what open(2) said.
     init(path: String) throws(DatabaseError) {
@@ -17,8 +19,11 @@ final class LogFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// A log that fails (a full disk) does not end a run.
+    /// A log that fails (a full disk) does not end a run; it is said once.
     func write(_ line: String) {
-        Descriptor.writeAll("\(CalendarText.utc(CalendarText.now)) \(line)\n", to: descriptor)
+        if Descriptor.writeAll("\(CalendarText.utc(CalendarText.now)) \(line)\n", to: descriptor) { return }
+        let reason = String(cString: strerror(errno))
+        guard !hasFailed.exchange(true, ordering: .relaxed) else { return }
+        Descriptor.writeAll("plantdb: the log file cannot be written: \(reason)\n", to: STDERR_FILENO)
     }
 }

@@ -4,28 +4,57 @@ import PlantDBCore
 /// The file of `--report`: it appears whole when the run ends, or not at all.
 final class ReportFile: Sendable {
     private let path: String
-    private let staged: String
+    /// nil: written in place.
+    private let staged: String?
     private let descriptor: Int32
 
     /// Opens a new file beside it, so that a place that cannot be written is known before the
     /// run and not after it.
     init(path: String) throws(DatabaseError) {
+        if let database = Self.database(around: path) {
+            throw DatabaseError(
+                .invalidArgument,
+                "the report \(path.printable) would lie in the database \(database.printable); nothing was "
+                    + "changed. Put it somewhere else")
+        }
         self.path = path
-        staged = path + ".\(getpid()).part"
-        descriptor = open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        var status = stat()
+        // A device or a pipe is written to as it is: it must not be replaced.
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            staged = nil
+            descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        } else {
+            staged = path + ".\(getpid()).part"
+            descriptor = open(staged ?? path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        }
         if descriptor < 0 { throw Self.failure(path) }
     }
 
     deinit {
         close(descriptor)
         // Gone already where the report was written.
-        unlink(staged)
+        if let staged { unlink(staged) }
     }
 
     /// - Throws: ``DatabaseError/Code/io``.
     func write(_ text: String) throws(DatabaseError) {
-        guard Descriptor.writeAll(text + "\n", to: descriptor), rename(staged, path) == 0 else {
-            throw Self.failure(path)
+        guard Descriptor.writeAll(text + "\n", to: descriptor) else { throw Self.failure(path) }
+        if let staged, rename(staged, path) != 0 { throw Self.failure(path) }
+    }
+
+    /// The folder with the marker of a database that the file would lie in, however deep.
+    private static func database(around path: String) -> String? {
+        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        guard let resolved = realpath(parent, nil) else { return nil }
+        defer { free(resolved) }
+        var folder = Substring(String(cString: resolved))
+        while true {
+            var status = stat()
+            if lstat(folder + "/romidb", &status) == 0, status.st_mode & S_IFMT == S_IFREG {
+                return String(folder)
+            }
+            guard let slash = folder.lastIndex(of: "/") else { return nil }
+            folder = folder[..<slash]
         }
     }
 
