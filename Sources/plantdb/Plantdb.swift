@@ -48,8 +48,7 @@ struct Plantdb: AsyncParsableCommand {
         if let position = firstArgumentNotUTF8 {
             // Swift would put other characters in its place, which may name something else.
             Running.shared.console.error(
-                "argument \(position) is not valid UTF-8: \(CommandLine.arguments[position].printable); "
-                    + "give names in UTF-8")
+                "argument \(position) is not valid UTF-8: \(escaped(position)); give names in UTF-8")
             Glibc.exit(ExitStatus.usage.code)
         }
         let status = await status(of: Array(CommandLine.arguments.dropFirst()))
@@ -61,6 +60,17 @@ struct Plantdb: AsyncParsableCommand {
             guard let argument = CommandLine.unsafeArgv[position] else { return false }
             return String(validatingCString: argument) == nil
         }
+    }
+
+    /// The bytes that are not ASCII by their numbers.
+    private static func escaped(_ position: Int) -> String {
+        guard let argument = CommandLine.unsafeArgv[position] else { return "" }
+        return (0..<strlen(argument)).map { index in
+            let byte = UInt8(bitPattern: argument[index])
+            let digits = String(byte, radix: 16)
+            return (0x20..<0x7f).contains(byte)
+                ? String(UnicodeScalar(byte)) : "\\x" + (digits.count < 2 ? "0" : "") + digits
+        }.joined()
     }
 
     private static func status(of arguments: [String]) async -> ExitStatus {

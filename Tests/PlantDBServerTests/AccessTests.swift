@@ -114,4 +114,23 @@ import Testing
         dump(ServerConfiguration(token: try ServerToken("canary-0123456789")), to: &dumped)
         #expect(!dumped.contains("canary"))
     }
+
+    @Test("Nobody holds so many locks that nobody else can, and what is given back can be had again")
+    func leasesAreLimited() async throws {
+        let database = MemoryDatabase()
+        let endpoint = MemoryEndpoint(database)
+        let leases = PeerLeases()
+        func take(_ owner: String) async throws -> String {
+            try await leases.add(
+                try await endpoint.acquireLock(.database, mode: .shared, wait: .zero), owner: owner)
+        }
+        var ids: [String] = []
+        for _ in 0..<100 { ids.append(try await take("one")) }
+        let error = await #expect(throws: DatabaseError.self) { try await take("one") }
+        #expect(error?.code == .unreachable && database.heldLockCount == 100)
+        _ = try await take("other")
+        await leases.releaseLock(ids[0], owner: "one")
+        _ = try await take("one")
+        #expect(database.heldLockCount == 101)
+    }
 }

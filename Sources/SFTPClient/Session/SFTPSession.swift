@@ -77,11 +77,15 @@ public final class SFTPSession: Sendable {
                 return .failure(error)
             }
         }
-        return try await withTaskCancellationHandler {
+        let result = await withTaskCancellationHandler {
             await task.value
         } onCancel: {
             channel.interrupt()
-        }.get()
+        }
+        if case .failure = result, Task.isCancelled {
+            throw SFTPError(.cancelled, "connecting was cancelled")
+        }
+        return try result.get()
     }
 
     private init(_ channel: any SFTPChannel, _ server: Server, silenceLimit: Duration) {

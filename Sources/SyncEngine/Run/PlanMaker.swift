@@ -216,6 +216,12 @@ struct PlanMaker: Sendable {
             message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)".printable)
     }
 
+    private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {
+        SyncNotice(
+            kind: .notSelected, scan: scan.rawValue,
+            message: "scan \(scan) is not removed from the target: \(reason)")
+    }
+
     private func isTooYoung(_ manifest: ScanManifest) -> Bool {
         guard let age = options.selection.minimumAge,
             let newest = manifest.lazy.compactMap(\.modified).max()
@@ -241,26 +247,27 @@ struct PlanMaker: Sendable {
         }
         let known = SourceNames(source)
         let selector = ScanSelector(options.selection.scans)
-        let gone = targetListing.scans.filter { summary in
+        var staying = targetListing.scans
+        let isGone = { (summary: ScanSummary) in
             !summary.isStray && !known.has(summary.scan) && selector.selects(summary.scan)
         }
         // Members before their containers.
-        let order = gone.map(\.scan).sorted { $0 > $1 }
+        let order = staying.filter(isGone).map(\.scan).sorted { $0 > $1 }
+        staying.removeAll(where: isGone)
         let target = target
         let outcomes = try await forEach(order) { scan throws(DatabaseError) in
             try await target.manifest(of: scan, detail: .listing)
         }
-        var keptContainers: Set<ScanID> = []
+        // What stays keeps the timelapse that it is in.
+        var keptContainers = Set(staying.compactMap(\.scan.container))
         for outcome in outcomes {
             switch outcome {
-            case .success(let manifest?)
-            where isTooYoung(manifest) || keptContainers.contains(manifest.scan):
+            case .success(let manifest?) where isTooYoung(manifest):
                 if let container = manifest.scan.container { keptContainers.insert(container) }
                 plan.notices.append(
-                    SyncNotice(
-                        kind: .notSelected, scan: manifest.scan.rawValue,
-                        message: "scan \(manifest.scan) is not removed from the target: it changed less than "
-                            + "the minimum age ago"))
+                    notRemoved(manifest.scan, because: "it changed less than the minimum age ago"))
+            case .success(let manifest?) where keptContainers.contains(manifest.scan):
+                plan.notices.append(notRemoved(manifest.scan, because: "it holds what is not removed"))
             case .success(let manifest?):
                 plan.targetFileCount += manifest.fileCount
                 plan.removedScans.append(

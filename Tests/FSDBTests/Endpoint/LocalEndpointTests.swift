@@ -125,4 +125,70 @@ import Testing
         #expect(try treeSnapshot(root).items.keys.sorted() == [".", "romidb"])
         try folder.remove()
     }
+
+    @Test("Staging that another run cleared away is made anew")
+    func stagingClearedAway() async throws {
+        let endpoint = try await open()
+        for _ in 0..<2 {
+            let lock = try await endpoint.acquireLock(.database, mode: .exclusive, wait: .zero)
+            let transaction = try await endpoint.beginTransaction(
+                on: ScanID("new"), replacing: nil, options: TransactionOptions())
+            await transaction.abort()
+            await lock.release()
+            // As who locks over SFTP does, who sees no flock.
+            try removeTree(root + "/.plantdb-sync")
+        }
+        await endpoint.close()
+        try folder.remove()
+    }
+
+    @Test("A lock that was taken over SFTP, or on a clone of this machine, is not taken for a dead one")
+    func locksWithoutFlock() async throws {
+        let endpoint = try await open()
+        func attempt(holdsFlock: Bool, _ change: (inout JSONObject) -> Void) async throws
+            -> DatabaseError.Code?
+        {
+            let bytes = LockOwner.current(mode: .exclusive, holdsFlock: holdsFlock).encoded()
+            var owner = try #require(try JSONValue(parsing: bytes).object)
+            change(&owner)
+            try writeFile(root + "/lock", JSONValue.object(owner).pythonBytes())
+            defer { unlink(root + "/lock") }
+            do throws(DatabaseError) {
+                await (try await endpoint.acquireLock(.database, mode: .shared, wait: .zero)).release()
+                return nil
+            } catch { return error.code }
+        }
+        #expect(try await attempt(holdsFlock: false) { _ in } == .locked)
+        #expect(try await attempt(holdsFlock: false) { $0["process"] = .number(0x3fff_ffff) } == nil)
+        // Its process lives, and would hold the flock if the lock were its own.
+        #expect(try await attempt(holdsFlock: true) { _ in } == nil)
+        for key in ["hardware", "machine", "host"] {
+            #expect(
+                try await attempt(holdsFlock: true) {
+                    $0["process"] = .number(0x3fff_ffff)
+                    $0[key] = "another"
+                } == (key == "hardware" && !Self.hasHardware ? nil : .locked), "\(key)")
+        }
+        await endpoint.close()
+        try folder.remove()
+    }
+
+    /// Containers may have no card that is one.
+    private static let hasHardware =
+        (try? JSONValue(parsing: LockOwner.current(mode: .shared, holdsFlock: true).encoded()))?["hardware"]
+        != nil
+
+    @Test("A pipe where the companion of a lock belongs blocks nobody", .timeLimit(.minutes(1)))
+    func pipeAsCompanion() async throws {
+        try #require(mkdir(root + "/.locks", 0o755) == 0)
+        try #require(mkfifo(root + "/.locks/plant_0.info", 0o644) == 0)
+        let endpoint = try await open()
+        do throws(DatabaseError) {
+            let lock = try await endpoint.acquireLock(
+                .scan(ScanID("plant_0")), mode: .exclusive, wait: .zero)
+            await lock.release()
+        } catch { #expect(error.code != .locked, "\(error)") }
+        await endpoint.close()
+        try folder.remove()
+    }
 }

@@ -1,0 +1,99 @@
+import Foundation
+import PlantDBCore
+import PlantDBTesting
+import Testing
+
+/// Arguments that are extreme, unspeakable, or name places where nothing of ours belongs.
+@Suite struct OddArgumentTests {
+    private let folder: TemporaryDirectory
+    private let source: String
+    private let target: String
+
+    init() throws {
+        folder = try TemporaryDirectory()
+        source = folder.appending("source")
+        target = folder.appending("target")
+        try SampleDatabase.plants(1).write(to: source)
+    }
+
+    @Test("An argument that is not UTF-8 is refused: its replacement could name another folder")
+    func notUTF8() throws {
+        let outcome = try plantdbInShell("scans $'\(source)\\xff'")
+        #expect(outcome.status == 2 && outcome.diagnostics.contains("argument 2 is not valid UTF-8"))
+        #expect(outcome.diagnostics.contains("\\xff"))
+        try folder.remove()
+    }
+
+    /// Through bash, since Foundation passes no such argument on.
+    private func plantdbInShell(_ line: String) throws -> (status: Int32, diagnostics: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = ["-c", "'\(PlantdbProcess.executable.path)' \(line)"]
+        let errors = Pipe()
+        process.standardError = errors
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        let data = errors.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    }
+
+    @Test("Ages and times beyond all measure neither crash nor select anything wrong")
+    func extremeTimes() throws {
+        var database = SampleDatabase()
+        var tree = try SampleTree.minimal()
+        for (index, seconds) in [Int64(-1), 0, 1 << 32, 9_000_000_000].enumerated() {
+            try tree.file("images/\(index)", "x", modified: ModificationTime(seconds: seconds))
+        }
+        try tree.writeIndex()
+        try database.add("odd", tree)
+        try removeTree(source)
+        try database.write(to: source)
+        for age in ["100000000d", "9223372036854775807s"] {
+            let outcome = try plantdb("sync", source, target, "--min-age", age)
+            #expect([0, 2].contains(outcome.status), "\(age): \(outcome.status) \(outcome.diagnostics)")
+            #expect(!FileManager.default.fileExists(atPath: target + "/odd"))
+        }
+        #expect(try plantdb("sync", source, target).status == 0)
+        #expect(try plantdb("sync", source, target).output.contains("0 moved"))
+        #expect(try plantdb("scans", "-l", target).status == 0)
+        try folder.remove()
+    }
+
+    @Test("A report inside a database is refused before anything moves; one to a device is written in place")
+    func reportPlaces() throws {
+        for place in [source + "/report.json", source + "/plant_0/report.json"] {
+            let outcome = try plantdb("sync", source, target, "--report", place)
+            #expect(outcome.status == 2 && outcome.diagnostics.contains("would lie in the database"))
+            #expect(!FileManager.default.fileExists(atPath: place))
+            #expect(!FileManager.default.fileExists(atPath: target))
+        }
+        let before =
+            try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
+        #expect(try plantdb("sync", source, target, "--report", "/dev/null").status == 0)
+        let after = try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
+        #expect(before == .typeCharacterSpecial && after == before)
+        let written = folder.appending("report.json")
+        #expect(try plantdb("sync", source, target, "--report", written).status == 0)
+        _ = try JSONValue(parsing: bytesOnDisk(written))
+        try folder.remove()
+    }
+
+    @Test("A log that cannot be written is said once, and does not end the run")
+    func fullLog() throws {
+        let outcome = try plantdb("sync", source, target, "-i", "--log-file", "/dev/full")
+        #expect(outcome.status == 0)
+        #expect(outcome.diagnostics.components(separatedBy: "log file cannot be written").count == 2)
+        try folder.remove()
+    }
+
+    @Test("diff --json says to programs too why there is no plan")
+    func failureOfDiff() throws {
+        let outcome = try plantdb("diff", "--json", source, folder.appending("nowhere"))
+        #expect(outcome.status != 0 && outcome.status != 1)
+        let events = try outcome.lines.map { try JSONValue(parsing: Array($0.utf8)) }
+        #expect(events.contains { $0["event"]?.string == "error" })
+        #expect(events.last?["exitCode"]?.int == Int(outcome.status))
+        try folder.remove()
+    }
+}
