@@ -41,6 +41,15 @@ final class BackgroundProcess {
         while waitpid(process, &status, 0) < 0 && errno == EINTR {}
     }
 
+    /// Of its resident memory, as proc(5) tells; nil: it has ended.
+    var peakMemoryBytes: Int64? {
+        do {
+            let line = try readText("/proc/\(process)/status").split(separator: "\n")
+                .first { $0.hasPrefix("VmHWM:") }
+            return line?.split(separator: " ").dropFirst().first.flatMap { Int64($0) }.map { $0 * 1024 }
+        } catch { return nil }
+    }
+
     /// Waits until something listens on the port.
     func waitForPort(_ port: UInt16) throws(BenchError) {
         for _ in 0..<1000 {

@@ -53,6 +53,7 @@ struct Bench {
         if !options.keepsTrees {
             try Tree.removeAll(in: directory)
             try SSHServer.removeFolder(in: directory)
+            try Nginx.removeFolder(in: directory)
         }
 
         let text = markdown(machine: machine, results: tables, options: options)

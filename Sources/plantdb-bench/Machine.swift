@@ -17,6 +17,8 @@ struct Machine: CustomStringConvertible {
             toolbox.version("rsync", "--version").map(Self.shortened) ?? "rsync absent",
             toolbox.version("rclone", "version") ?? "rclone absent",
             toolbox.version("sh", "-c", "ssh -V 2>&1 | cut -d , -f 1") ?? "ssh absent",
+            toolbox.version("sh", "-c", "curl --version | cut -d ' ' -f 1,2") ?? "curl absent",
+            toolbox.version("sh", "-c", "nginx -v 2>&1 | sed 's/.*: //'") ?? "nginx absent",
             upstream,
             toolbox.version(toolbox.plantdb, "--version") ?? "plantdb of unknown version",
         ]

@@ -12,6 +12,11 @@ enum Work: String, CaseIterable {
     case sshLatency = "ssh-latency"
     case sshMemory = "ssh-memory"
     case sshAppend = "ssh-append"
+    case httpFile = "http-file"
+    case httpLarge = "http-large"
+    case httpSmall = "http-small"
+    case httpUnchanged = "http-unchanged"
+    case httpMemory = "http-memory"
 
     var comparesWithUpstream: Bool { self == .large || self == .small || self == .unchanged }
 }

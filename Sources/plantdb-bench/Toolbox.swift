@@ -58,6 +58,9 @@ struct Toolbox {
         Command(["sh", "-c", "command -v \"$0\"", command]).output(log: log) != nil
     }
 
+    /// Absolute; nil: it is not installed.
+    func path(of command: String) -> String? { version("sh", "-c", "command -v \"$0\"", command) }
+
     /// The first line of what `words` prints; nil if it is not installed.
     func version(_ words: String...) -> String? {
         guard isInstalled(words[0]), let output = Command(words).output(log: log) else { return nil }

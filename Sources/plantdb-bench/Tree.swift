@@ -15,6 +15,8 @@ struct Tree {
         case sshSmall = "ssh-small"
         /// One scan with a point cloud of 500 MB.
         case sshAppend = "ssh-append"
+        /// One scan with a point cloud of 1 GiB.
+        case httpFile = "http-file"
     }
 
     let kind: Kind
@@ -86,6 +88,10 @@ struct Tree {
                 try ScanWriter(database: path, scan: scan, seed: 0x4b).write(
                     images: 998, imageBytes: 4096...4096, pointCloudBytes: nil, hasImageMetadata: false)
             }
+        case .httpFile:
+            try ScanWriter(database: path, scan: 0, seed: 0x61).write(
+                images: 1, imageBytes: 1000...1000,
+                pointCloudBytes: max(2_000_000, Int(1_073_741_824 * scale)))
         case .sshAppend:
             try ScanWriter(database: path, scan: 0, seed: 0xac).write(
                 images: 4, imageBytes: 1_500_000...1_500_000,

@@ -15,6 +15,11 @@ extension WorkBench {
         case .sshLatency: try sshLatency()
         case .sshMemory: try sshMemory()
         case .sshAppend: try sshAppend()
+        case .httpFile: try httpFile()
+        case .httpLarge: try httpLarge()
+        case .httpSmall: try httpSmall()
+        case .httpUnchanged: try httpUnchanged()
+        case .httpMemory: try httpMemory()
         }
     }
 

@@ -51,3 +51,15 @@ actor SFTPConnections {
         for session in open { await session.close() }
     }
 }
+
+extension EntrySelection {
+    /// More than a few megabytes, or so many files that the waiting counts.
+    var isWorthTwoConnections: Bool {
+        var bytes: Int64 = 0
+        for entry in self {
+            bytes = bytes.addingSaturated(entry.size)
+            if bytes > 8 << 20 { return true }
+        }
+        return count > 200
+    }
+}

@@ -11,7 +11,7 @@ extension SFTPEndpoint: FileFetcher {
     {
         let sink = StagingSink(selection, top: path(of: selection.scan), receiver, meter)
         try await Threads.run { () throws(DatabaseError) in try sink.makeDirectories() }
-        let sessions = try await connections.open(sink.isWorthTwoConnections ? Self.connectionLimit : 1)
+        let sessions = try await connections.open(selection.isWorthTwoConnections ? Self.connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.download(to: sink)
@@ -50,16 +50,6 @@ private final class StagingSink: DownloadSink {
     }
 
     var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
-
-    /// More than a few megabytes.
-    var isWorthTwoConnections: Bool {
-        var bytes: Int64 = 0
-        for entry in selection {
-            bytes = bytes.addingSaturated(entry.size)
-            if bytes > 8 << 20 { return true }
-        }
-        return selection.count > 200
-    }
 
     func makeDirectories() throws(DatabaseError) {
         for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }

@@ -102,7 +102,7 @@ extension RemoteStagedTree: FileSender {
         for entry in selection where entry.kind == .directory { note(entry) }
         let source = ScanFilesSource(selection, from: files, to: self, flushesWith: first, meter)
         let sessions = try await endpoint.connections.open(
-            source.isWorthTwoConnections ? SFTPEndpoint.connectionLimit : 1)
+            selection.isWorthTwoConnections ? SFTPEndpoint.connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.upload(from: source)
@@ -146,15 +146,6 @@ private final class ScanFilesSource: UploadSource {
     }
 
     var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
-
-    var isWorthTwoConnections: Bool {
-        var bytes: Int64 = 0
-        for entry in selection {
-            bytes = bytes.addingSaturated(entry.size)
-            if bytes > 8 << 20 { return true }
-        }
-        return selection.count > 200
-    }
 
     func next() -> UploadItem? {
         state.withLock { state in

@@ -68,13 +68,16 @@ struct RemoteStagingArea: Sendable {
     }
 
     func close(_ endpoint: SFTPEndpoint) async {
-        do {
-            let session = try await endpoint.connections.session()
-            try await session.removeTree(path)
-            try await session.removeDirectoryIfEmpty(path.parent)
-            try await session.removeDirectoryIfEmpty(path.parent.parent)
-        } catch {
-            // Left for the next run, which reclaims it.
+        // Once more where the connection was lost at the very end.
+        for _ in 0..<2 {
+            do {
+                let session = try await endpoint.connections.session()
+                try await session.removeTree(path)
+                try await session.removeDirectoryIfEmpty(path.parent)
+                return try await session.removeDirectoryIfEmpty(path.parent.parent)
+            } catch {
+                // Left for the next run, which reclaims it.
+            }
         }
     }
 }

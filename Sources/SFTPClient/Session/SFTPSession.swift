@@ -47,13 +47,34 @@ public final class SFTPSession: Sendable {
 
     private struct State {
         var table = RequestTable<Handler>()
-        var outgoing = ByteBuffer()
+        var outgoing = OutgoingQueue()
         var isWriterAwake = false
         /// Since when the server owes an answer; an earlier silence was no fault of its.
         var owesSince = ContinuousClock.now
         /// Why it is over; nil: it is not.
         var end: SFTPError?
+        /// What is in the queue waits no longer.
+        var hasImpatient = false
+
+        /// Whether the server has little left to do, or much waits to be sent. Answers to what it
+        /// has bring this up again, so that nothing waits for ever.
+        var isSendingDue: Bool {
+            if outgoing.isEmpty { return false }
+            return hasImpatient || outgoing.byteCount >= 64 << 10
+                || table.count - outgoing.requestCount < SFTPSession.patience
+        }
+
+        /// - Returns: whether the caller has to wake the writer.
+        mutating func wakesWriter(atOnce: Bool) -> Bool {
+            if atOnce { hasImpatient = true }
+            guard !isWriterAwake, isSendingDue else { return false }
+            isWriterAwake = true
+            return true
+        }
     }
+
+    /// So many requests at the server are enough to keep it busy until further ones are there.
+    private static let patience = 32
 
     /// Greets the server, and takes over the channel.
     ///
@@ -118,7 +139,11 @@ public final class SFTPSession: Sendable {
     }
 
     /// Sends without waiting. `handler` is called exactly once.
-    func submit(_ request: SFTPRequest, _ handler: @escaping Handler) {
+    ///
+    /// - Parameter isPatient: it may wait until the server has little left to do, so that many
+    ///   requests go in one write(2), and in one packet of ssh: for transfers of many files a third
+    ///   of the processors' time.
+    func submit(_ request: SFTPRequest, isPatient: Bool = false, _ handler: @escaping Handler) {
         if let needs = request.needs, !server.extensions.contains(needs) {
             return handler(.failure(SFTPError(.unsupported, "the server has no \(needs.rawValue)")))
         }
@@ -126,9 +151,8 @@ public final class SFTPSession: Sendable {
             if let end = state.end { return (end, false) }
             if state.table.isEmpty { state.owesSince = .now }
             let id = state.table.add(request, handler)
-            request.write(to: &state.outgoing, id: id)
-            defer { state.isWriterAwake = true }
-            return (nil, !state.isWriterAwake)
+            state.outgoing.add(request, id: id)
+            return (nil, state.wakesWriter(atOnce: !isPatient))
         }
         if let end { return handler(.failure(end)) }
         if wakes { wakeWriter.signal() }
@@ -148,19 +172,21 @@ public final class SFTPSession: Sendable {
         while true {
             wakeWriter.wait()
             while true {
-                let next = state.withLock { state -> ByteBuffer? in
+                let next = state.withLock { state -> [ByteBuffer]? in
                     if state.end != nil { return nil }
-                    if state.outgoing.readableBytes == 0 {
+                    guard state.isSendingDue else {
                         state.isWriterAwake = false
-                        return ByteBuffer()
+                        return []
                     }
-                    defer { state.outgoing = ByteBuffer() }
-                    return state.outgoing
+                    state.hasImpatient = false
+                    return state.outgoing.takeAll()
                 }
                 guard let next else { return }
-                if next.readableBytes == 0 { break }
+                if next.isEmpty { break }
                 do throws(SFTPError) {
-                    try Descriptors.writeAll(next.readableBytesView, to: channel.output)
+                    for part in next {
+                        try Descriptors.writeAll(part.readableBytesView, to: channel.output)
+                    }
                 } catch { return end(error) }
             }
         }
@@ -171,6 +197,8 @@ public final class SFTPSession: Sendable {
         do throws(SFTPError) {
             while true {
                 while let packet = try frames.next() { try dispatch(packet) }
+                // What the answers led to, all at once.
+                if state.withLock({ $0.wakesWriter(atOnce: false) }) { wakeWriter.signal() }
                 try waitForInput()
                 let count = try Descriptors.read(channel.input, into: frames.space())
                 guard count > 0 else { throw SFTPError(.connectionLost, "the server ended the connection") }

@@ -148,7 +148,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
     init(_ session: SFTPSession, _ sink: Sink) {
         self.session = session
         self.sink = sink
-        chunk = UInt64(session.server.readBytes(upTo: 64 << 10))
+        chunk = UInt64(session.server.readBytes(upTo: 128 << 10))
     }
 
     func start(_ onEnd: @escaping @Sendable (Result<Void, SFTPError>) -> Void) {
@@ -226,9 +226,9 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
     private func perform(_ action: Action) {
         switch action {
         case .open(let slot, let item):
-            session.submit(.open(item.path, .read)) { self.opened(slot, item, $0) }
+            session.submit(.open(item.path, .read), isPatient: true) { self.opened(slot, item, $0) }
         case .read(let slot, let handle, let offset, let length, let isLast):
-            session.submit(.read(handle, offset: offset, length: length)) {
+            session.submit(.read(handle, offset: offset, length: length), isPatient: true) {
                 self.arrived(slot, offset, length, $0)
             }
             if isLast { close(slot, handle) }
@@ -326,14 +326,14 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
 
     /// Asks once more what the file is, and closes it. Over when both are answered.
     private func close(_ slot: Int, _ handle: RemoteHandle) {
-        session.submit(.fstat(handle)) { result in
+        session.submit(.fstat(handle), isPatient: true) { result in
             if case .success(.attributes(let attributes)) = result {
                 self.state.withLock { $0.files[slot]?.attributes = attributes }
             }
             // A server that cannot tell leaves the attributes unknown.
             self.ended(slot, result)
         }
-        session.submit(.close(handle)) { self.ended(slot, $0) }
+        session.submit(.close(handle), isPatient: true) { self.ended(slot, $0) }
     }
 
     private func ended(_ slot: Int, _ result: Result<ReplyView, SFTPError>) {

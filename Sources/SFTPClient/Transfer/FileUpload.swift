@@ -219,7 +219,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             let request = SFTPRequest.open(
                 item.path, [.write, .create, .exclusive],
                 FileAttributes(permissions: item.attributes.permissions.map { $0 & 0o7777 }))
-            session.submit(request) { self.opened(slot, item, request, $0) }
+            session.submit(request, isPatient: true) { self.opened(slot, item, request, $0) }
         case .write(let slot, let handle, let descriptor, let offset, let length):
             write(slot, handle, descriptor, offset, length)
         case .close(let slot, let handle): close(slot, handle)
@@ -254,7 +254,9 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             }
             return
         }
-        session.submit(.write(handle, offset: offset, buffer)) { self.written(slot, length, $0) }
+        session.submit(.write(handle, offset: offset, buffer), isPatient: true) {
+            self.written(slot, length, $0)
+        }
         let isLast = state.withLock { state -> Bool in
             state.files[slot]?.unsentWrites -= 1
             guard let file = state.files[slot], !file.isClosing, file.failure == nil,
@@ -321,9 +323,13 @@ private final class FileUpload<Source: UploadSource>: Sendable {
     /// answered.
     private func finish(_ slot: Int, _ handle: RemoteHandle) {
         guard let item = state.withLock({ $0.files[slot]?.item }) else { return }
-        session.submit(.fsetstat(handle, item.attributes)) { self.ended(slot, Self.failure($0)) }
-        if item.isFlushed { session.submit(.fsync(handle)) { self.ended(slot, Self.failure($0)) } }
-        session.submit(.fstat(handle)) { result in
+        session.submit(.fsetstat(handle, item.attributes), isPatient: true) {
+            self.ended(slot, Self.failure($0))
+        }
+        if item.isFlushed {
+            session.submit(.fsync(handle), isPatient: true) { self.ended(slot, Self.failure($0)) }
+        }
+        session.submit(.fstat(handle), isPatient: true) { result in
             switch result {
             case .success(.attributes(let attributes)):
                 self.state.withLock { $0.files[slot]?.size = attributes.size }
@@ -333,11 +339,11 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             default: self.ended(slot, nil)
             }
         }
-        session.submit(.close(handle)) { self.ended(slot, Self.failure($0)) }
+        session.submit(.close(handle), isPatient: true) { self.ended(slot, Self.failure($0)) }
     }
 
     private func close(_ slot: Int, _ handle: RemoteHandle) {
-        session.submit(.close(handle)) { self.ended(slot, Self.failure($0)) }
+        session.submit(.close(handle), isPatient: true) { self.ended(slot, Self.failure($0)) }
     }
 
     private func ended(_ slot: Int, _ error: SFTPError?) {

@@ -64,12 +64,23 @@ public enum SFTPRequest: Sendable, Hashable {
 
     /// Appends the packet, its length first.
     func write(to buffer: inout ByteBuffer, id: UInt32) {
+        if var content = writeHead(to: &buffer, id: id) { buffer.writeBuffer(&content) }
+    }
+
+    /// Appends the packet but for the bytes of a write, which are the end of it.
+    ///
+    /// - Returns: those.
+    func writeHead(to buffer: inout ByteBuffer, id: UInt32) -> ByteBuffer? {
         let start = buffer.writerIndex
         buffer.writeInteger(UInt32(0))
         buffer.writeInteger(type.rawValue)
         buffer.writeInteger(id)
         writeFields(to: &buffer)
-        buffer.setInteger(UInt32(buffer.writerIndex - start - 4), at: start)
+        var content: ByteBuffer?
+        if case .write(_, _, let data) = self { content = data }
+        let length = buffer.writerIndex - start - 4 + (content?.readableBytes ?? 0)
+        buffer.setInteger(UInt32(length), at: start)
+        return content
     }
 
     private var type: PacketType {
@@ -111,7 +122,7 @@ public enum SFTPRequest: Sendable, Hashable {
         case .write(let handle, let offset, let data):
             buffer.writeText(handle.bytes)
             buffer.writeInteger(offset)
-            buffer.writeText(data.readableBytesView)
+            buffer.writeInteger(UInt32(data.readableBytes))
         case .lstat(let path), .stat(let path), .openDirectory(let path), .remove(let path),
             .removeDirectory(let path), .realPath(let path), .readLink(let path), .statvfs(let path):
             buffer.writeText(path.bytes)

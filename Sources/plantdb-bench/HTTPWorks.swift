@@ -1,0 +1,279 @@
+import Glibc
+
+/// What is measured over HTTP, with both ends on this machine: nothing is encrypted, so that the
+/// programs are what is measured.
+extension WorkBench {
+    private var serverLog: String { directory + "/server.log" }
+
+    // MARK: One large file
+
+    /// One file of 1 GiB: the rate of everything else is told in parts of this one's.
+    func httpFile() throws(BenchError) -> [WorkResult] {
+        try requireSpace(files: 1000, bytes: 4.5e9 * options.scale)
+        let tree = try Tree(.httpFile, scale: options.scale, in: directory)
+        let target = target(of: tree)
+        let file = "scan_0000/PointCloud_1_0_1_0_10_0_7ee836e5a9/PointCloud.ply"
+        let server = try OurServer(tree.path, toolbox: toolbox, log: serverLog)
+        let downloaded = directory + "/http-downloaded"
+        var contenders = [plantdb(.down, server)]
+        let own = "\(server.url)/files/\(file)"
+        if Command(["curl", "-sfI", own]).output(log: toolbox.log) != nil {
+            contenders.append(curl("curl of it, from plantdb serve", own, to: downloaded))
+        }
+        if Nginx.path == nil { say("SKIPPED: nginx is not installed") }
+        let nginx = Nginx.path == nil ? nil : try Nginx(tree.path, in: directory)
+        if let nginx {
+            contenders.append(curl("curl of it, from nginx", "\(nginx.url)/\(file)", to: downloaded))
+        }
+        let (measurements, notes) = try rounds(
+            contenders,
+            prepare: { (_) throws(BenchError) in
+                try removeTree(target)
+                try removeTree(downloaded)
+            },
+            command: { $0.command(tree.path, target) },
+            check: { (_) throws(BenchError) in
+                exists(target) ? try difference(from: tree, at: target) : nil
+            })
+        var down = WorkResult(
+            title: "http down, one file of \(size(Double(tree.bytes)))",
+            rows: timedRows(
+                contenders, measurements,
+                targets: ["curl of it, from plantdb serve": 1 / 0.95]),
+            notes: notes)
+        addRates(tree.bytes, measurements, to: &down)
+        if let ours = median("curl of it, from plantdb serve", measurements),
+            let theirs = median("curl of it, from nginx", measurements)
+        {
+            down.notes.append(
+                "http: plantdb serve sends a file to curl at \(fixed(theirs / ours, 2)) of nginx's rate "
+                    + "(target ≥ 0.8: \(theirs / ours >= 0.8 ? "met" : "**not met**"))")
+        }
+        server.stop()
+        try removeTree(downloaded)
+        try removeTree(target)
+        let up = try firstUp(tree, hasRclone: false, title: "one file of \(size(Double(tree.bytes)))")
+        return [down, up.result]
+    }
+
+    private func curl(_ name: String, _ url: String, to file: String) -> Contender {
+        Contender(name: name) { _, _ in Command(["curl", "-sf", "-o", file, url]) }
+    }
+
+    private func median(_ name: String, _ measurements: [String: [Measurement]]) -> Double? {
+        Series(values: (measurements[name] ?? []).map(\.seconds)).median
+    }
+
+    private func addRates(
+        _ bytes: Int64, _ measurements: [String: [Measurement]], to result: inout WorkResult
+    ) {
+        for index in result.rows.indices {
+            guard let time = median(result.rows[index].contender, measurements) else { continue }
+            result.rows[index].value += ", \(size(Double(bytes) / time))/s"
+        }
+    }
+
+    // MARK: Trees
+
+    func httpLarge() throws(BenchError) -> [WorkResult] { try firstSyncs(.large).map(\.result) }
+
+    func httpSmall() throws(BenchError) -> [WorkResult] {
+        var results = try firstSyncs(.sshSmall)
+        // Targets in files a second, of the median.
+        for (index, rate) in [5000.0, 3000].enumerated() where index < results.count {
+            guard let time = results[index].subjectSeconds else { continue }
+            let files = Double(results[index].files)
+            results[index].result.rows[0].value += ", \(count(Int(files / time))) files/s"
+            results[index].result.rows[0].target = "≥ \(count(Int(rate))) files/s"
+            results[index].result.rows[0].isMet = files / time >= rate
+        }
+        return results.map(\.result)
+    }
+
+    /// A result, and what its targets are computed from.
+    private struct Measured {
+        var result: WorkResult
+        var files: Int
+        var subjectSeconds: Double?
+    }
+
+    private func firstSyncs(_ kind: Tree.Kind) throws(BenchError) -> [Measured] {
+        try requireSpace(files: 60_000, bytes: 4e9 * options.scale)
+        let tree = try Tree(kind, scale: options.scale, in: directory)
+        let what = "first sync of \(count(tree.files)) files, \(size(Double(tree.bytes)))"
+        let target = target(of: tree)
+        let server = try OurServer(tree.path, toolbox: toolbox, log: serverLog)
+        let nginx = Nginx.path == nil ? nil : try Nginx(tree.path, in: directory)
+        let contenders = [plantdb(.down, server), nginx.flatMap { rcloneHTTP($0.url) }].compactMap { $0 }
+        let (measurements, notes) = try rounds(
+            contenders, prepare: { (_) throws(BenchError) in try removeTree(target) },
+            command: { $0.command(tree.path, target) },
+            check: { (_) throws(BenchError) in try difference(from: tree, at: target) })
+        var down = WorkResult(
+            title: "http down, \(what)",
+            rows: timedRows(contenders, measurements, targets: ["rclone sync, http from nginx": 1]),
+            notes: notes)
+        if kind == .large { addRates(tree.bytes, measurements, to: &down) }
+        server.stop()
+        try removeTree(target)
+        return [
+            Measured(
+                result: down, files: tree.files, subjectSeconds: median(contenders[0].name, measurements)),
+            try firstUp(tree, hasRclone: true, title: what),
+        ]
+    }
+
+    /// Every round begins with an empty database and a server that has just started on it.
+    private func firstUp(_ tree: Tree, hasRclone: Bool, title: String) throws(BenchError) -> Measured {
+        let target = target(of: tree)
+        let holder = ServerHolder()
+        let port = try Loopback.freePort()
+        let ours = Contender(name: "plantdb sync", isSubject: true) { source, _ in
+            toolbox.ours("sync", source, "http://127.0.0.1:\(port)")
+        }
+        let davPort = try Loopback.freePort()
+        let rclone = hasRclone ? rcloneWebDAV("http://127.0.0.1:\(davPort)") : nil
+        let contenders = [ours, rclone].compactMap { $0 }
+        let (measurements, notes) = try rounds(
+            contenders,
+            prepare: { (contender) throws(BenchError) in
+                holder.stop()
+                try removeTree(target)
+                if contender.isSubject {
+                    try Bench.writeMarker(of: target)
+                    try holder.start(
+                        [toolbox.plantdb, "serve", target, "--port", "\(port)", "--open"], port, serverLog)
+                } else {
+                    try makeDirectories(target)
+                    try holder.start(
+                        [
+                            toolbox.path(of: "rclone") ?? "rclone", "--config", "/dev/null", "serve",
+                            "webdav", target, "--addr", "127.0.0.1:\(davPort)",
+                        ], davPort, serverLog)
+                }
+            },
+            command: { $0.command(tree.path, target) },
+            check: { (_) throws(BenchError) in try difference(from: tree, at: target) })
+        holder.stop()
+        try removeTree(target)
+        var result = WorkResult(
+            title: "http up, \(title)",
+            rows: timedRows(
+                contenders, measurements, targets: ["rclone sync, webdav to rclone serve": 1]),
+            notes: notes)
+        if tree.kind != .sshSmall { addRates(tree.bytes, measurements, to: &result) }
+        return Measured(
+            result: result, files: tree.files, subjectSeconds: median(ours.name, measurements))
+    }
+
+    func httpUnchanged() throws(BenchError) -> [WorkResult] {
+        try requireSpace(files: 60_000, bytes: 4e8 * options.scale)
+        let tree = try Tree(.sshSmall, scale: options.scale, in: directory)
+        let target = target(of: tree)
+        try copyTree(tree.path, target)
+        var results: [WorkResult] = []
+        for direction in Direction.allCases {
+            let server = try OurServer(
+                direction == .down ? tree.path : target, toolbox: toolbox, log: serverLog)
+            let contenders = [plantdb(direction, server)]
+            let (measurements, notes) = try rounds(
+                contenders, prepare: { (_) throws(BenchError) in },
+                command: { $0.command(tree.path, target) },
+                check: { (_) throws(BenchError) in try difference(from: tree, at: target) })
+            server.stop()
+            var rows = timedRows(contenders, measurements, targets: [:])
+            rows[0].target = "≤ 1 s"
+            rows[0].isMet = (median(contenders[0].name, measurements) ?? .infinity) <= 1
+            results.append(
+                WorkResult(
+                    title: "http \(direction), second sync of \(count(tree.files)) files, nothing to do",
+                    rows: rows, notes: notes))
+        }
+        try removeTree(target)
+        return results
+    }
+
+    // MARK: Memory
+
+    /// The client's, and that of a server with four clients at once.
+    func httpMemory() throws(BenchError) -> [WorkResult] {
+        var result = WorkResult(title: "http, peak memory")
+        for kind in [Tree.Kind.large, .sshSmall] {
+            try requireSpace(files: 120_000, bytes: 6.5e9 * options.scale)
+            let tree = try Tree(kind, scale: options.scale, in: directory)
+            let what = "\(count(tree.files)) files, \(size(Double(tree.bytes)))"
+            let targets = (0..<4).map { self.target(of: tree) + "-\($0)" }
+            for target in targets { try removeTree(target) }
+            let server = try OurServer(tree.path, toolbox: toolbox, log: serverLog)
+            let single = try plantdb(.down, server).command(tree.path, targets[0]).run(log: toolbox.log)
+            try removeTree(targets[0])
+            let words = targets.map { "'\(toolbox.plantdb)' sync -q '\(server.url)' '\($0)' & p=\"$p $!\"" }
+            let script = words.joined(separator: "\n") + "\nfor c in $p; do wait $c || exit 1; done"
+            let all = try Command(["sh", "-c", script], environment: ["XDG_CACHE_HOME": toolbox.cache])
+                .run(log: toolbox.log)
+            let problem = try difference(from: tree, at: targets[3])
+            let isWhole = all.exitCode == 0 && problem == nil
+            for (name, bytes, limit, isGood) in [
+                ("client, \(what)", single.peakMemoryBytes, 80e6, single.exitCode == 0),
+                ("plantdb serve with 4 clients, \(what)", server.peakMemoryBytes ?? 0, 150e6, isWhole),
+            ] {
+                result.rows.append(
+                    Row(
+                        contender: name, value: isGood ? size(Double(bytes)) : "failed", runs: "1",
+                        target: "≤ \(size(limit))", isMet: isGood && bytes > 0 && Double(bytes) <= limit))
+            }
+            server.stop()
+            for target in targets { try removeTree(target) }
+        }
+        return [result]
+    }
+
+    // MARK: Contenders
+
+    private func plantdb(_ direction: Direction, _ server: OurServer) -> Contender {
+        Contender(name: "plantdb sync", isSubject: true) { source, target in
+            direction == .down
+                ? toolbox.ours("sync", server.url, target) : toolbox.ours("sync", source, server.url)
+        }
+    }
+
+    private func rcloneHTTP(_ url: String) -> Contender? {
+        guard toolbox.isInstalled("rclone") else {
+            say("SKIPPED: rclone is not installed")
+            return nil
+        }
+        return Contender(name: "rclone sync, http from nginx", isSlow: true) { _, target in
+            Command(
+                ["rclone", "sync", ":http:", target],
+                environment: ["RCLONE_CONFIG": "/dev/null", "RCLONE_HTTP_URL": url + "/"])
+        }
+    }
+
+    private func rcloneWebDAV(_ url: String) -> Contender? {
+        guard toolbox.isInstalled("rclone") else { return nil }
+        return Contender(name: "rclone sync, webdav to rclone serve", isSlow: true) { source, _ in
+            Command(
+                ["rclone", "sync", source, ":webdav:"],
+                environment: [
+                    "RCLONE_CONFIG": "/dev/null", "RCLONE_WEBDAV_URL": url,
+                    "RCLONE_WEBDAV_VENDOR": "other",
+                ])
+        }
+    }
+}
+
+/// The server of the contender whose turn it is.
+private final class ServerHolder {
+    private var process: BackgroundProcess?
+
+    func start(_ words: [String], _ port: UInt16, _ log: String) throws(BenchError) {
+        let process = try BackgroundProcess(words, log: log)
+        try process.waitForPort(port)
+        self.process = process
+    }
+
+    func stop() {
+        process?.stop()
+        process = nil
+    }
+}
