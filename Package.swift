@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "SyncEngine", targets: ["SyncEngine"]),
         .library(name: "DatabaseCheck", targets: ["DatabaseCheck"]),
         .library(name: "SFTPClient", targets: ["SFTPClient"]),
+        .library(name: "ZipStream", targets: ["ZipStream"]),
         .library(name: "PlantDBClient", targets: ["PlantDBClient"]),
         .library(name: "PlantDBServer", targets: ["PlantDBServer"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
@@ -63,7 +64,12 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]
         ),
-        // zlib: CRC-32.
+        // ZIP archives as streams. Knows no PlantDB.
+        .target(
+            name: "ZipStream",
+            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")]
+        ),
+        // zlib: CRC-32, DEFLATE.
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         // What a plantdb and a plantdb serve say to one another: frames and messages, no connection.
         .target(
@@ -144,6 +150,7 @@ let package = Package(
                 "PlantDBServer", "PlantDBClient", "PlantDBTesting",
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
+        .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream", "PlantDBTesting"]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),
         .testTarget(
             name: "PlantDBSFTPTests",
