@@ -128,7 +128,8 @@ let package = Package(
         .target(
             name: "PlantDBTesting",
             dependencies: [
-                "PlantDBCore", "FSDB", "SyncEngine", "PlantDBSync", "PlantDBServer", "TestDatabases",
+                "PlantDBCore", "FSDB", "SyncEngine", "PlantDBClient", "PlantDBSync", "PlantDBServer",
+                "TestDatabases",
             ]
         ),
         .executableTarget(
@@ -155,6 +156,8 @@ let package = Package(
         .testTarget(
             name: "PlantDBSFTPTests",
             dependencies: ["PlantDBSFTP", "SFTPClient", "PlantDBSync", "PlantDBTesting"]),
+        .testTarget(
+            name: "PlantDBSyncTests", dependencies: ["PlantDBSync", "PlantDBClient", "PlantDBTesting"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),

@@ -17,6 +17,8 @@ public enum DatabaseRole: Sendable {
 public struct RemoteAccess: Sendable {
     /// `-o` of ssh(1): options of ssh_config(5), as `Key=value`.
     public var sshOptions: [String] = []
+    /// Who logs in, for ssh:// locations that name nobody; nil: what ssh's configuration says.
+    public var user: String?
     /// A private key.
     public var identity: String?
     /// Take the key of a host that is not known yet; a changed one is refused all the same.
@@ -80,6 +82,11 @@ private func openOverSSH(_ rest: Substring, as role: DatabaseRole, _ access: Rem
 {
     let parsed = try SSHLocation(rest)
     var destination = parsed.destination
+    if destination.user == nil, let user = access.user {
+        do throws(SFTPError) {
+            destination = try SSHDestination(host: destination.host, user: user, port: destination.port)
+        } catch { throw DatabaseError(.invalidArgument, error.message) }
+    }
     destination.options = access.sshOptions
     destination.identity = access.identity
     destination.acceptsNewHostKey = access.acceptsNewHostKey
@@ -87,6 +94,14 @@ private func openOverSSH(_ rest: Substring, as role: DatabaseRole, _ access: Rem
     return try await SFTPEndpoint.open(
         SFTPEndpoint.Access(destination, askpass: access.askpass), path: parsed.path,
         role == .source ? .existing : .creating)
+}
+
+/// Whom an ssh:// location names; nil for any other, and for one that cannot be read.
+func sshHost(of location: String) -> String? {
+    guard let scheme = scheme(of: location), scheme.lowercased() == "ssh" else { return nil }
+    do throws(DatabaseError) {
+        return try SSHLocation(location.dropFirst(scheme.count + 3)).destination.host
+    } catch { return nil }
 }
 
 /// RFC 3986, section 3.1; nil for a path.

@@ -96,6 +96,9 @@ public final class FSDB: Sendable {
 
     public var isConnected: Bool { state.withLock { $0.connection != nil } }
 
+    /// Whether this value holds the database's lock.
+    public var isLocked: Bool { state.withLock { $0.connection?.lock != nil } }
+
     /// Gives the lock back and stays connected for reading, so that another program, or a
     /// synchronisation in this one, may use the database. ``lock()`` takes it again.
     public func unlock() {

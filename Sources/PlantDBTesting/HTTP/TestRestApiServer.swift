@@ -1,4 +1,5 @@
 import FSDB
+import PlantDBClient
 import PlantDBCore
 import PlantDBServer
 import Synchronization
@@ -19,22 +20,21 @@ public final class TestRestApiServer: Sendable {
         let port: Int
     }
 
-    /// Where it answers, in the words of upstream's configuration.
-    public struct ServerConfig: Sendable, Hashable {
-        public let `protocol`: String
-        public let host: String
-        public let port: Int
-        public let prefix: String
-        public let ssl: Bool
-    }
-
     /// Serves an existing database.
     ///
-    /// - Parameter port: 0 picks a free one.
-    public init(databasePath: String, host: String = "127.0.0.1", port: Int = 0, prefix: String = "") {
+    /// - Parameters:
+    ///   - port: 0 picks a free one.
+    ///   - tls: the certificate and its key, for https; nil: http.
+    public init(
+        databasePath: String, host: String = "127.0.0.1", port: Int = 0, prefix: String = "",
+        tls: TestCertificate? = nil
+    ) {
         self.databasePath = databasePath
         folder = nil
-        configuration = Self.configuration(host, port, prefix)
+        var configuration = Self.configuration(host, port, prefix)
+        configuration.certificate = tls?.certificatePath
+        configuration.privateKey = tls?.keyPath
+        self.configuration = configuration
     }
 
     /// Serves a temporary database, which ``stop()`` removes.
@@ -108,15 +108,18 @@ public final class TestRestApiServer: Sendable {
 
     /// nil while it does not run.
     public var baseURL: String? {
-        running.withLock { $0?.port }.map { "http://\(configuration.host):\($0)\(configuration.prefix)" }
+        running.withLock { $0?.port }.map { "\(scheme)://\(configuration.host):\($0)\(configuration.prefix)" }
     }
+
+    private var scheme: String { configuration.certificate == nil ? "http" : "https" }
 
     /// nil while it does not run.
     public var serverConfig: ServerConfig? {
         running.withLock { $0?.port }.map {
             ServerConfig(
-                protocol: "http", host: configuration.host, port: $0, prefix: configuration.prefix, ssl: false
-            )
+                protocol: scheme, host: configuration.host, port: $0,
+                prefix: configuration.prefix.isEmpty ? "" : configuration.prefix + "/",
+                ssl: scheme == "https")
         }
     }
 }
