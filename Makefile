@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 SWIFT ?= swift
-SOURCES := Sources Tests Package.swift
+SOURCES := Sources Tests Examples Package.swift
 # With Swift's library inside the command starts in half the time, and runs where there is no Swift.
 RELEASE := --configuration release --static-swift-stdlib
 # More arguments for the benchmark: make bench BENCH='--only large --rounds 3'

@@ -142,6 +142,14 @@ let package = Package(
         ),
         // Times plantdb against its peers; `make bench`.
         .executableTarget(name: "plantdb-bench"),
+        // docs/using-from-code.md shows these.
+        .executableTarget(
+            name: "LocalToLocal", dependencies: ["PlantDBSync"], path: "Examples/LocalToLocal"),
+        .executableTarget(
+            name: "InstanceToLocal", dependencies: ["PlantDBSync", "FSDB"], path: "Examples/InstanceToLocal"),
+        .executableTarget(
+            name: "LocalToServer", dependencies: ["PlantDBSync"], path: "Examples/LocalToServer"),
+        .executableTarget(name: "SSHToLocal", dependencies: ["PlantDBSync"], path: "Examples/SSHToLocal"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
         .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),
         .testTarget(name: "PlantDBClientTests", dependencies: ["PlantDBClient", "PlantDBTesting"]),
@@ -162,6 +170,11 @@ let package = Package(
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),
         .testTarget(name: "TestDatabasesTests", dependencies: ["TestDatabases", "PlantDBTesting"]),
+        .testTarget(
+            name: "ExampleTests",
+            dependencies: [
+                "LocalToLocal", "InstanceToLocal", "LocalToServer", "SSHToLocal", "plantdb", "PlantDBTesting",
+            ]),
         // These run the built command as its users do.
         .testTarget(
             name: "CommandTests", dependencies: ["plantdb", "PlantDBTesting"], exclude: ["Golden"]),
