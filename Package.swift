@@ -112,6 +112,23 @@ let package = Package(
                 "PlantDBCore", "FSDB", "SyncEngine", "SFTPClient", "PlantDBSFTP", "PlantDBClient",
             ]
         ),
+        // The page is in the binary, so that it is one file to install.
+        .target(
+            name: "SyncApp",
+            dependencies: [
+                "PlantDBCore", "SyncEngine", "PlantDBSync", "SFTPClient", "PlantDBClient",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            resources: [
+                .embedInCode("Page/index.html"), .embedInCode("Page/app.css"), .embedInCode("Page/app.js"),
+                .embedInCode("Page/icon.svg"),
+            ]
+        ),
         .systemLibrary(
             name: "CLibArchive",
             pkgConfig: "libarchive",
@@ -136,7 +153,7 @@ let package = Package(
             name: "plantdb",
             dependencies: [
                 "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBClient", "PlantDBServer",
-                "TestDatabases", .product(name: "Logging", package: "swift-log"),
+                "SyncApp", "TestDatabases", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -166,6 +183,12 @@ let package = Package(
             dependencies: ["PlantDBSFTP", "SFTPClient", "PlantDBSync", "PlantDBTesting"]),
         .testTarget(
             name: "PlantDBSyncTests", dependencies: ["PlantDBSync", "PlantDBClient", "PlantDBTesting"]),
+        .testTarget(
+            name: "SyncAppTests",
+            dependencies: [
+                "SyncApp", "plantdb", "PlantDBTesting",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], exclude: ["Browser"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),

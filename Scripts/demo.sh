@@ -86,6 +86,8 @@ The source database: $source
 The target database: $target
 The command:         $plantdb
 
+To see all of this in a browser:
+  $plantdb app $source $target
 To try next:
   $plantdb sync --help
   $plantdb scans $target

@@ -33,7 +33,7 @@ struct Plantdb: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Move and compare", subcommands: [SyncCommand.self, DiffCommand.self]),
             CommandGroup(name: "Look", subcommands: [ScansCommand.self, CheckCommand.self]),
-            CommandGroup(name: "Share", subcommands: [ServeCommand.self]),
+            CommandGroup(name: "Share", subcommands: [ServeCommand.self, AppCommand.self]),
             CommandGroup(name: "Make", subcommands: [InitCommand.self, TestDBCommand.self]),
             CommandGroup(name: "Maintain", subcommands: [LocksCommand.self, CompletionCommand.self]),
         ]

@@ -289,7 +289,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     public func heldLocks() async throws(DatabaseError) -> [HeldLock] {
-        let root = try root()
+        // Where there is no database yet nobody holds one.
+        guard let root = state.withLock({ $0.root }) else { return [] }
         return try await BlockingThreads.run(while: "listing locks") { () throws(DatabaseError) in
             try LockInspection.heldLocks(in: root)
         }

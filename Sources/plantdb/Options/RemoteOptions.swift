@@ -117,6 +117,10 @@ struct RemoteOptions: ParsableArguments {
     }
 
     /// ssh starts this program once more to be asked for the password.
+    static func askpassProgram() throws(DatabaseError) -> String {
+        do throws(SFTPError) { return try ownPath() } catch { throw DatabaseError(.io, error.message) }
+    }
+
     private static func ownPath() throws(SFTPError) -> String {
         var buffer = [CChar](repeating: 0, count: 4097)
         let count = readlink("/proc/self/exe", &buffer, 4096)

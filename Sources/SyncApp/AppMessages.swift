@@ -1,0 +1,171 @@
+import PlantDBCore
+import SyncEngine
+
+/// Which of the two databases.
+enum SideName: String, Codable, Sendable, CaseIterable {
+    case source, target
+}
+
+/// What the page sends: how to reach a database. Secrets stay in the process and are in no answer.
+struct ConnectMessage: Decodable, Sendable {
+    var side: SideName
+    var location: String
+    var user: String?
+    var password: String?
+    var token: String?
+    var identity: String?
+    var acceptNewHostKey: Bool?
+}
+
+/// What was found behind a location.
+struct SideFacts: Codable, Sendable {
+    /// As the process shows it, without secrets.
+    var location: String
+    var scans: Int
+    /// Directories that are no scans, and why.
+    var strays: [String]
+    /// Who holds the database or scans of it.
+    var locks: [String]
+    var freeBytes: Int64?
+    var notes: [String]
+}
+
+struct CompareMessage: Codable, Sendable {
+    var checksum: Bool
+    /// Also what only the target has counts as a difference, to be deleted.
+    var delete: Bool
+
+    var options: SyncOptions {
+        var options = SyncOptions()
+        if checksum { options.comparison = .checksum }
+        // The limit is given with the job, when the list was seen.
+        if delete { options.deletion = .delete(limit: .percent(100)) }
+        options.allowsEmptySource = true
+        return options
+    }
+}
+
+struct JobMessage: Decodable, Sendable {
+    /// Empty: all.
+    var scans: [String]
+    var checksum: Bool
+    /// Read back what was written.
+    var verify: Bool
+    /// How many files may be deleted: those that were shown; nil: none.
+    var deleteFiles: Int?
+
+    var options: SyncOptions {
+        var options = SyncOptions()
+        options.selection.scans = scans
+        if checksum { options.comparison = .checksum }
+        if verify { options.verification = .full }
+        if let deleteFiles { options.deletion = .delete(limit: .files(deleteFiles)) }
+        return options
+    }
+}
+
+struct ScansMessage: Decodable, Sendable {
+    var scans: [String]
+}
+
+struct FolderMessage: Decodable, Sendable {
+    var path: String
+}
+
+struct TokenMessage: Decodable, Sendable {
+    var token: String
+}
+
+/// A scan on both sides, as a row of the table.
+struct ComparisonRow: Codable, Sendable {
+    enum State: String, Codable, Sendable {
+        case sourceOnly, targetOnly, same, different, locked, incomplete
+    }
+
+    var scan: String
+    var state: State
+    var files: Int?
+    var moveFiles: Int
+    var moveBytes: Int64
+    var deleteFiles: Int
+    /// Different and left alone.
+    var unresolved: Int
+    var message: String?
+}
+
+/// A file of a plan.
+struct PlanRow: Codable, Sendable {
+    var path: String
+    var action: String
+    var reason: String
+    var size: Int64
+}
+
+/// What is read of a scan when its row is looked at.
+struct ScanDetails: Codable, Sendable {
+    var scan: String
+    var files: Int
+    var bytes: Int64
+    /// Of the newest file, in seconds since 1970.
+    var modified: Int64?
+    var species: String?
+    var hasImage: Bool
+}
+
+/// A run that waits, is at work, or is over.
+struct JobSummary: Codable, Sendable {
+    enum State: String, Codable, Sendable {
+        case queued, running, finished, failed, cancelled
+
+        var isOver: Bool { self != .queued && self != .running }
+    }
+
+    var id: String
+    var state: State
+    var source: String
+    var target: String
+    /// What was asked for, in words.
+    var title: String
+    var percent = 0.0
+    var filesPlanned = 0
+    var filesPublished = 0
+    var bytesPlanned: Int64 = 0
+    var bytesStaged: Int64 = 0
+    var bytesPerSecond = 0.0
+    var secondsRemaining: Double?
+    var scansPlanned = 0
+    var scansFinished = 0
+    var scansFailed = 0
+    /// What it waits for.
+    var waiting: String?
+    var error: String?
+    /// Seconds since 1970.
+    var started: Int64?
+    var ended: Int64?
+}
+
+/// A scan of a job.
+struct JobScan: Codable, Sendable {
+    var scan: String
+    /// `running`, `retrying`, or how it ended.
+    var state: String
+    var files: Int
+    var bytes: Int64
+    var errors: [String]
+}
+
+/// What an event of the stream holds.
+struct Update: Codable, Sendable {
+    struct JobChange: Codable, Sendable {
+        var job: JobSummary
+        /// Those that changed since the last event.
+        var scans: [JobScan]
+    }
+
+    /// Grows with every comparison that is ready; the page then fetches it.
+    var comparison: Int
+    var isComparing: Bool
+    var comparisonError: String?
+    var sides: [String: SideFacts]
+    var jobs: [JobChange]
+}

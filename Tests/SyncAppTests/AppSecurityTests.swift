@@ -1,0 +1,94 @@
+import Foundation
+import PlantDBTesting
+import Testing
+
+@testable import SyncApp
+
+/// W1 and W2: who is kept out.
+@Suite struct AppSecurityTests {
+    private static let folders = #"{"path":"/"}"#
+
+    @Test("Without the cookie nothing is answered, and a wrong token buys none")
+    func tokens() async throws {
+        let app = try await AppFixture()
+        for path in [
+            "/api/start", "/api/events", "/api/comparison", "/api/thumbnail?scan=a", "/api/jobs/report?job=1",
+        ] {
+            #expect(try await AppFixture.send(app.url + path).status == 401, "\(path)")
+            #expect(
+                try await AppFixture.send(app.url + path, headers: ["Cookie": "plantdb_session=x"]).status
+                    == 401)
+        }
+        let headers = ["Origin": app.url, "Content-Type": "application/json"]
+        for path in ["connect", "compare", "plan", "details", "folders", "jobs", "jobs/cancel", "jobs/retry"]
+        {
+            let answer = try await AppFixture.send(app.url + "/api/" + path, body: "{}", headers: headers)
+            #expect(answer.status == 401, "\(path)")
+        }
+        let wrong = try await AppFixture.send(
+            app.url + "/api/session", body: #"{"token":"0"}"#, headers: headers)
+        #expect(wrong.status == 401 && wrong.headers.first(name: "Set-Cookie") == nil)
+        let right = try await AppFixture.send(
+            app.url + "/api/session", body: #"{"token":"\#(app.token)"}"#, headers: headers)
+        let cookie = try #require(right.headers.first(name: "Set-Cookie"))
+        #expect(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"))
+        try await app.stop()
+    }
+
+    @Test(
+        "A page of another origin starts nothing, with or without the cookie",
+        arguments: ["http://evil.example", "null", "https://127.0.0.1", nil] as [String?])
+    func origins(_ origin: String?) async throws {
+        let app = try await AppFixture()
+        var headers = ["Cookie": app.cookie, "Content-Type": "application/json"]
+        headers["Origin"] = origin
+        let answer = try await AppFixture.send(app.url + "/api/folders", body: Self.folders, headers: headers)
+        #expect(answer.status == 403)
+        try await app.stop()
+    }
+
+    @Test("A form of any page is refused: only JSON is read")
+    func forms() async throws {
+        let app = try await AppFixture()
+        for type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+            let answer = try await AppFixture.send(
+                app.url + "/api/folders", body: Self.folders,
+                headers: ["Cookie": app.cookie, "Origin": app.url, "Content-Type": type])
+            #expect(answer.status == 415, "\(type)")
+        }
+        try await app.stop()
+    }
+
+    @Test("A name that was made to point here is refused, the page too")
+    func rebinding() async throws {
+        let app = try await AppFixture()
+        for path in ["/", "/app.js", "/api/start"] {
+            for host in ["evil.example", "127.0.0.1", "localhost:1"] {
+                let answer = try await AppFixture.send(
+                    app.url + path, headers: ["Cookie": app.cookie, "Host": host])
+                #expect(answer.status == 421, "\(path) \(host)")
+            }
+        }
+        try await app.stop()
+    }
+
+    @Test("The page runs no script but its own, in no frame")
+    func policy() async throws {
+        let app = try await AppFixture()
+        for path in ["/", "/app.js", "/app.css", "/api/start"] {
+            let answer = try await app.get(path)
+            let policy = answer.headers.first(name: "Content-Security-Policy") ?? ""
+            for part in [
+                "default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'",
+            ] {
+                #expect(policy.contains(part), "\(path)")
+            }
+            #expect(answer.headers.first(name: "X-Content-Type-Options") == "nosniff")
+            #expect(answer.headers.first(name: "Access-Control-Allow-Origin") == nil)
+        }
+        let page = try await app.get("/").text
+        #expect(!page.contains("<script>") && !page.contains("onclick=") && !page.contains("style="))
+        #expect(try await app.get("/").text.contains("https://") == false)
+        try await app.stop()
+    }
+}
