@@ -82,7 +82,7 @@ let package = Package(
         .target(
             name: "PlantDBClient",
             dependencies: [
-                "PlantDBCore", "PlantDBWire",
+                "PlantDBCore", "PlantDBWire", "ZipStream",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -15,6 +15,8 @@ public struct HTTPAccess: Sendable {
     public var sendsTokenUnencrypted = false
     /// How long nothing may arrive.
     public var idleTimeout: Duration = .seconds(60)
+    /// The same for a server of upstream's, which builds an archive whole before its first byte.
+    public var archiveTimeout: Duration = .seconds(600)
     public var connectTimeout: Duration = .seconds(10)
 
     public init(_ address: ServerAddress) { self.address = address }

@@ -106,6 +106,9 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
     /// Bytes that can still be written; nil where the peer does not say, or where writing may
     /// cost less than its size (file systems that share extents).
     func availableBytes() async throws(DatabaseError) -> Int64?
+    /// Who wants to know what this endpoint waits for (a server's rate limit, not a lock): "12 s for …".
+    /// The last one counts.
+    func tellWaits(to listener: @escaping @Sendable (String) -> Void)
     /// Ends connections and removes what the endpoint kept for itself. Idempotent.
     func close() async
 }
@@ -117,6 +120,7 @@ extension ScanSource {
 
 extension DatabaseEndpoint {
     public func availableBytes() async throws(DatabaseError) -> Int64? { nil }
+    public func tellWaits(to listener: @escaping @Sendable (String) -> Void) {}
 }
 
 extension ScanTransaction {
