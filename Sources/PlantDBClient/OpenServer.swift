@@ -22,5 +22,6 @@ public func openServer(_ access: HTTPAccess) async throws(DatabaseError) -> any 
     var patient = access
     patient.idleTimeout = max(access.idleTimeout, access.archiveTimeout)
     return RestEndpoint(
-        client: PlantDBRestClient(transport: try HTTPTransport(patient), dialect: dialect))
+        client: PlantDBRestClient(transport: try HTTPTransport(patient), dialect: dialect),
+        login: access.login)
 }

@@ -75,6 +75,8 @@ public final class PlantDBRestClient: Sendable {
         pace.tellWaits(to: listener)
     }
 
+    var hasToken: Bool { transport.hasToken }
+
     /// Ends all connections. Idempotent. It does not log out: see ``logout()``.
     public func close() async { await transport.close() }
 

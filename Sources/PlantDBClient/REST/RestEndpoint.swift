@@ -14,6 +14,11 @@ public final class RestEndpoint: DatabaseEndpoint {
     public let capabilities: EndpointCapabilities
     public let client: PlantDBRestClient
     private let known = Mutex(Known())
+    /// nil: whoever reads is a guest, or has a token of its own.
+    private let login: Login?
+    private let session = Mutex<ContinuousClock.Instant?>(nil)
+    /// A session lasts an hour; it is made anew before that.
+    private static let sessionAge = Duration.seconds(45 * 60)
 
     private struct Known {
         /// The scans that the server lists, by their ids there; nil: not asked yet.
@@ -22,14 +27,15 @@ public final class RestEndpoint: DatabaseEndpoint {
         var archives: [ScanID: RestArchive] = [:]
     }
 
-    init(client: PlantDBRestClient) {
+    init(client: PlantDBRestClient, login: Login?) {
         self.client = client
+        self.login = client.dialect.needsLogin ? login : nil
         let dialect = client.dialect
         location = DatabaseLocation(
             description: client.address.description, identity: client.address.description)
         capabilities = EndpointCapabilities(
-            reads: .files, writes: dialect.replacesFiles ? .files : .newScans, provesDigests: false,
-            concurrentScans: 1,
+            reads: .files, writes: dialect.replacesFiles ? .files : .newScans, removes: false,
+            keepsEmptyDirectories: false, provesDigests: false, concurrentScans: 1,
             weakerGuarantees: [
                 "PlantDB \(dialect.release) keeps no locks over HTTP, so nothing keeps others from writing "
                     + "meanwhile, and it shows no times; files are compared by size and CRC-32"
@@ -151,7 +157,30 @@ public final class RestEndpoint: DatabaseEndpoint {
     public func beginTransaction(
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {
-        throw DatabaseError(.unsupported, "\(location) cannot be written yet")
+        if let base {
+            guard let now = try await archive(of: scan)?.manifest.revision, now == base else {
+                throw DatabaseError(
+                    .conflict,
+                    "scan \(scan) was changed at \(location) meanwhile; run the same command again",
+                    scan: scan)
+            }
+        }
+        return try RestTransaction(endpoint: self, scan: scan, isNew: base == nil)
+    }
+
+    public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {
+        try client.dialect.admit(scan)
+        guard client.dialect.generation == .v016,
+            let bytes = try await source.contents(of: .scanMetadata, in: scan)
+        else { return }
+        let metadata: JSONValue
+        // Upstream reads what is no JSON as no metadata.
+        do throws(DatabaseError) { metadata = try JSONValue(parsing: bytes) } catch { return }
+        if metadata["timelapse"]?["id"] != nil { throw client.dialect.refusalOfTimelapse(scan.scan) }
+    }
+
+    public func canChange(_ entry: FileEntry) -> Bool {
+        entry.kind == .directory || PlantDBRestClient.canUpload(entry.path, size: entry.size)
     }
 
     public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
@@ -164,7 +193,48 @@ public final class RestEndpoint: DatabaseEndpoint {
 
     public func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
         -> any DatabaseLock
-    { NoLock() }
+    {
+        if mode == .exclusive { try await logIn() }
+        return NoLock()
+    }
 
-    public func close() async { await client.close() }
+    // MARK: Login
+
+    /// Before anything is written.
+    private func logIn() async throws(DatabaseError) {
+        guard client.dialect.needsLogin, session.withLock({ $0 }) == nil else { return }
+        if let login {
+            try await client.login(login)
+            session.withLock { $0 = .now }
+        } else if !client.hasToken {
+            throw DatabaseError(
+                .authentication,
+                "\(location) is PlantDB \(client.dialect.release), where writing needs an account that may create "
+                    + "scans: give --user with --password-file or --ask-pass, or --token-file")
+        }
+    }
+
+    /// Before the session is over.
+    func renewLogin() async throws(DatabaseError) {
+        guard let login, let start = session.withLock({ $0 }), .now - start > Self.sessionAge else { return }
+        try await client.logout()
+        try await client.login(login)
+        session.withLock { $0 = .now }
+    }
+
+    public func close() async {
+        let isLoggedIn = session.withLock { start in
+            defer { start = nil }
+            return start != nil
+        }
+        if isLoggedIn {
+            // Also in a cancelled task: it has a task of its own.
+            await Task { [client] in
+                do { try await client.logout() } catch {
+                    // The session ends by itself within the hour.
+                }
+            }.value
+        }
+        await client.close()
+    }
 }

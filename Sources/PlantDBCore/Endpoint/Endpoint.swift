@@ -25,6 +25,13 @@ public protocol ScanSource: Sendable {
 
 /// A database that can be written.
 public protocol ScanTarget: Sendable {
+    /// Whether a scan like this can be made here: asked while planning, before anything is sent.
+    ///
+    /// - Throws: ``DatabaseError/Code/unsupported``, ``DatabaseError/Code/invalidName``, saying why it
+    ///   cannot.
+    func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError)
+    /// Whether a scan that is there can get this file, new or in place of another.
+    func canChange(_ entry: FileEntry) -> Bool
     /// Locks the scan and opens staging for it.
     ///
     /// - Parameter base: the revision that the plan was made against; nil: the scan must not
@@ -116,6 +123,11 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
 extension ScanSource {
     public var fileSource: (any LocalFileSource)? { nil }
     public var fileFetcher: (any FileFetcher)? { nil }
+}
+
+extension ScanTarget {
+    public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {}
+    public func canChange(_ entry: FileEntry) -> Bool { true }
 }
 
 extension DatabaseEndpoint {

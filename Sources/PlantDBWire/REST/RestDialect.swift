@@ -92,6 +92,47 @@ public struct RestDialect: Sendable, Hashable {
         return rest.map { base + $0 }
     }
 
+    // MARK: Scans
+
+    /// Whether a new scan like this can be made by an archive.
+    ///
+    /// - Throws: `invalidName`, `unsupported`, saying which rule of the release it breaks.
+    public func admit(_ scan: ScanManifest) throws(DatabaseError) {
+        guard scan.scan.container == nil, scan.position(of: .timelapseMarker) == nil else {
+            throw refusalOfTimelapse(scan.scan)
+        }
+        if generation == .v016 {
+            let name = scan.scan.name.utf8
+            let isPlain = name.allSatisfy { $0 != UInt8(ascii: ".") } && name.first != UInt8(ascii: "_")
+            guard isPlain, name.count <= 128 else {
+                throw DatabaseError(
+                    .invalidName,
+                    "PlantDB \(release) makes no scan \(scan.scan): there names hold no dots, begin with a letter or "
+                        + "a digit, and have 128 characters at most; rename the scan", scan: scan.scan)
+            }
+        }
+        guard scan.position(of: .index) != nil else {
+            throw DatabaseError(
+                .unsupported, "PlantDB \(release) makes no scan of what has no files.json", scan: scan.scan)
+        }
+        guard generation > .v014 else { return }
+        for entry in scan where entry.kind == .file {
+            let depth = entry.path.components.count - 1
+            guard depth > (entry.path.rawValue.contains("metadata") ? 3 : 2) else { continue }
+            throw DatabaseError(
+                .unsupported,
+                "PlantDB \(release) takes no file as deep as \(entry.path) of scan \(scan.scan) over HTTP",
+                scan: scan.scan, path: entry.path.rawValue)
+        }
+    }
+
+    public func refusalOfTimelapse(_ scan: ScanID) -> DatabaseError {
+        DatabaseError(
+            .unsupported,
+            "scan \(scan) belongs to a timelapse, which PlantDB \(release) cannot be given over HTTP; carry it "
+                + "where the database is, or over ssh://", scan: scan)
+    }
+
     // MARK: Limits
 
     /// Requests that are counted together.
