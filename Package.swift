@@ -159,6 +159,12 @@ let package = Package(
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),
         .testTarget(name: "TestDatabasesTests", dependencies: ["TestDatabases", "PlantDBTesting"]),
+        // Against PlantDB's own servers, which they install.
+        .testTarget(
+            name: "InteropTests",
+            dependencies: [
+                "PlantDBClient", "PlantDBSync", "SyncEngine", "FSDB", "ZipStream", "PlantDBTesting",
+            ]),
         // These run the built command as its users do.
         .testTarget(
             name: "CommandTests", dependencies: ["plantdb", "PlantDBTesting"], exclude: ["Golden"]),
