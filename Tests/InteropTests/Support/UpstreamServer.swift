@@ -172,7 +172,8 @@ final class UpstreamServer: Sendable {
 
     func stop() {
         guard process.isRunning else { return }
-        process.terminate()
+        // Not asked to end: it inherits from the tests that it does not listen.
+        kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }
 
