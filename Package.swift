@@ -164,6 +164,7 @@ let package = Package(
             name: "InteropTests",
             dependencies: [
                 "PlantDBClient", "PlantDBSync", "SyncEngine", "FSDB", "ZipStream", "PlantDBTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
             ]),
         // These run the built command as its users do.
         .testTarget(

@@ -136,9 +136,11 @@ struct UpstreamServerTests {
         let (source, target) = (folder.appending("source"), folder.appending("target"))
         try SampleDatabase.plants(2, images: 4).write(to: source)
         try FSDB.createEmptyDatabase(at: target)
-        let server = try await server(release, target)
-        let first = try await run(source, server.url)
+        let before = try await self.server(release, target)
+        let first = try await run(source, before.url)
         #expect(first.report.errors.isEmpty, "\(first.report.errors)")
+        before.stop()
+        let server = try await server(release, target)
 
         try writeFile(source + "/plant_0/images/00001_rgb.jpg", Array("another".utf8))
         try writeFile(source + "/plant_0/images/empty.jpg", [])

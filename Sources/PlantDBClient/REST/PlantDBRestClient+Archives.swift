@@ -18,8 +18,8 @@ extension PlantDBRestClient {
     /// How much of an archive's end is asked for: the directory of some 1,000 files, in bytes.
     private static let tailSize: Int64 = 128 << 10
 
-    /// The directory at the end of a scan's archive. One request, or two for a larger directory and for
-    /// an archive smaller than ``tailSize``; each makes the server build the archive.
+    /// The directory at the end of a scan's archive. One request, or two for a larger directory and, the
+    /// first time, for an archive smaller than ``tailSize``; each makes the server build the archive.
     func archiveDirectory(of scan: ScanID) async throws(DatabaseError) -> [ZipEntry] {
         var size = Self.tailSize
         while true {
@@ -48,9 +48,11 @@ extension PlantDBRestClient {
     private func archiveTail(of scan: ScanID, size: Int64) async throws(DatabaseError) -> (
         tail: ByteBuffer, archiveSize: Int64
     ) {
+        let isSmall = smallScans.withLock { $0.contains(scan) }
         var answer = try await send(
-            .GET, .archive(scan.name), headers: [("Range", "bytes=-\(size)")])
+            .GET, .archive(scan.name), headers: isSmall ? [] : [("Range", "bytes=-\(size)")])
         if answer.status == 416 {
+            smallScans.withLock { _ = $0.insert(scan) }
             // The archive has fewer bytes. RFC 9110, 14.1.2 would have them all sent.
             _ = try await answer.collect(upTo: 1 << 20)
             answer = try await send(.GET, .archive(scan.name))

@@ -2,6 +2,7 @@ import NIOCore
 import NIOHTTP1
 import PlantDBCore
 import PlantDBWire
+import Synchronization
 
 /// The REST API of PlantDB's own servers, releases 0.14 to 0.17: the release is recognised when the
 /// client is made, and every call keeps within the server's limits, waiting where it has to.
@@ -14,6 +15,8 @@ public final class PlantDBRestClient: Sendable {
     public var address: ServerAddress { transport.address }
     let transport: HTTPTransport
     let pace: RequestPace
+    /// Scans whose archives were seen to be smaller than the part that is asked for first.
+    let smallScans = Mutex<Set<ScanID>>([])
     /// JSON answers larger than this are refused, in bytes.
     private static let maximumAnswerBytes = 64 << 20
 

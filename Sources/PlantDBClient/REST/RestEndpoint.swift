@@ -59,7 +59,7 @@ public final class RestEndpoint: DatabaseEndpoint {
         }
         for id in Set(ids) {
             // Release 0.14 lists those of hidden directories, which are private to whoever made them.
-            guard !id.hasPrefix(".") else { continue }
+            guard !id.hasPrefix(".") || id.contains("/") else { continue }
             do throws(DatabaseError) {
                 let scan = if let member = members[id] { member } else { try ScanID(id) }
                 listing.scans.append(ScanSummary(scan: scan, kind: .scan))

@@ -103,7 +103,7 @@ final class ScriptedServer: Sendable {
 
 /// An answer as it goes over the line.
 func answer(
-    _ status: Int = 200, _ body: [UInt8], type: String = "application/json", headers: [String] = []
+    _ status: Int, _ body: [UInt8], type: String = "application/json", headers: [String] = []
 ) -> [UInt8] {
     let head = [
         "HTTP/1.1 \(status) Whatever", "Content-Length: \(body.count)", "Content-Type: \(type)",
@@ -112,6 +112,12 @@ func answer(
     return Array(((head + headers).joined(separator: "\r\n") + "\r\n\r\n").utf8) + body
 }
 
-func answer(_ status: Int = 200, _ text: String, type: String = "application/json", headers: [String] = [])
+func answer(_ status: Int, _ text: String, type: String = "application/json", headers: [String] = [])
     -> [UInt8]
 { answer(status, Array(text.utf8), type: type, headers: headers) }
+
+func answer(_ body: [UInt8], type: String) -> [UInt8] { answer(200, body, type: type) }
+
+func answer(_ text: String, type: String = "application/json") -> [UInt8] {
+    answer(200, Array(text.utf8), type: type)
+}
