@@ -32,6 +32,11 @@ soak: set-up-test ## the fault, SSH and upstream tests at full depth (an hour or
 	$(SWIFT) build --build-tests
 	@PLANTDB_SOAK=1 Scripts/test.sh --only 'FaultTests SFTPClientTests UpstreamTests' $(TEST)
 
+.PHONY: interop
+interop: set-up-test ## sync with PlantDB's own servers of all four releases (five minutes)
+	$(SWIFT) build --build-tests
+	@PLANTDB_INTEROP=all Scripts/test.sh --only InteropTests $(TEST)
+
 .PHONY: release
 release: set-up-build ## build .build/release/plantdb
 	$(SWIFT) build $(RELEASE) --product plantdb

@@ -82,7 +82,7 @@ let package = Package(
         .target(
             name: "PlantDBClient",
             dependencies: [
-                "PlantDBCore", "PlantDBWire",
+                "PlantDBCore", "PlantDBWire", "ZipStream",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -197,6 +197,13 @@ let package = Package(
             name: "ExampleTests",
             dependencies: [
                 "LocalToLocal", "InstanceToLocal", "LocalToServer", "SSHToLocal", "plantdb", "PlantDBTesting",
+            ]),
+        // Against PlantDB's own servers, which they install.
+        .testTarget(
+            name: "InteropTests",
+            dependencies: [
+                "PlantDBClient", "PlantDBSync", "SyncEngine", "FSDB", "ZipStream", "PlantDBTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
             ]),
         // These run the built command as its users do.
         .testTarget(

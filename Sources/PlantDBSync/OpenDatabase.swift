@@ -27,6 +27,8 @@ public struct RemoteAccess: Sendable {
     public var isInteractive = false
     /// Answers the prompt for a password.
     public var askpass: AskpassServer?
+    /// The account on the target, if that is a server of PlantDB's own: nobody else is told it.
+    public var login: Login?
     /// For http(s) locations.
     public var token: BearerToken?
     /// A file of authorities (PEM) that are trusted for https instead of the system's.
@@ -57,7 +59,7 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     }
     switch scheme.lowercased() {
     case "ssh": return try await openOverSSH(location.dropFirst(scheme.count + 3), as: role, access)
-    case "http", "https": return try await openOverHTTP(location, access)
+    case "http", "https": return try await openOverHTTP(location, as: role, access)
     default:
         // The location may hold a password, so only its scheme is repeated.
         throw DatabaseError(
@@ -67,11 +69,13 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     }
 }
 
-private func openOverHTTP(_ location: String, _ access: RemoteAccess) async throws(DatabaseError)
+private func openOverHTTP(_ location: String, as role: DatabaseRole, _ access: RemoteAccess)
+    async throws(DatabaseError)
     -> any DatabaseEndpoint
 {
     var server = HTTPAccess(try ServerAddress(location))
     server.token = access.token
+    if role == .target { server.login = access.login }
     server.certificateAuthority = access.certificateAuthority
     server.sendsTokenUnencrypted = access.sendsTokenUnencrypted
     return try await openServer(server)

@@ -9,12 +9,16 @@ import Synchronization
 public struct HTTPAccess: Sendable {
     public var address: ServerAddress
     public var token: BearerToken?
+    /// For servers of upstream's that are written to.
+    public var login: Login?
     /// A file of certificates (PEM) that are trusted instead of the system's.
     public var certificateAuthority: String?
     /// Send the token over plain HTTP to another machine.
     public var sendsTokenUnencrypted = false
     /// How long nothing may arrive.
     public var idleTimeout: Duration = .seconds(60)
+    /// The same for a server of upstream's, which builds an archive whole before its first byte.
+    public var archiveTimeout: Duration = .seconds(600)
     public var connectTimeout: Duration = .seconds(10)
 
     public init(_ address: ServerAddress) { self.address = address }
@@ -37,10 +41,12 @@ public final class HTTPTransport: Sendable {
     ///   and for a file of certificates that cannot be read.
     public init(_ access: HTTPAccess) throws(DatabaseError) {
         address = access.address
-        if access.token != nil, !address.isSecure, !address.isLoopback, !access.sendsTokenUnencrypted {
+        if access.token != nil || access.login != nil, !address.isSecure, !address.isLoopback,
+            !access.sendsTokenUnencrypted
+        {
             throw DatabaseError(
                 .invalidArgument,
-                "the token for \(address) would cross the network unencrypted; use https, or say "
+                "the token or password for \(address) would cross the network unencrypted; use https, or say "
                     + "--send-token-unencrypted")
         }
         authorization = Mutex(access.token)
@@ -95,6 +101,8 @@ public final class HTTPTransport: Sendable {
 
     /// The token of all requests from now on.
     public func authorize(with token: BearerToken?) { authorization.withLock { $0 = token } }
+
+    var hasToken: Bool { authorization.withLock { $0 != nil } }
 
     /// What a request carries.
     public enum Body: Sendable {

@@ -25,6 +25,13 @@ public protocol ScanSource: Sendable {
 
 /// A database that can be written.
 public protocol ScanTarget: Sendable {
+    /// Whether a scan like this can be made here: asked while planning, before anything is sent.
+    ///
+    /// - Throws: ``DatabaseError/Code/unsupported``, ``DatabaseError/Code/invalidName``, saying why it
+    ///   cannot.
+    func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError)
+    /// Whether a scan that is there can get this file, new or in place of another.
+    func canChange(_ entry: FileEntry) -> Bool
     /// Locks the scan and opens staging for it.
     ///
     /// - Parameter base: the revision that the plan was made against; nil: the scan must not
@@ -106,6 +113,9 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
     /// Bytes that can still be written; nil where the peer does not say, or where writing may
     /// cost less than its size (file systems that share extents).
     func availableBytes() async throws(DatabaseError) -> Int64?
+    /// Who wants to know what this endpoint waits for (a server's rate limit, not a lock): "12 s for …".
+    /// The last one counts.
+    func tellWaits(to listener: @escaping @Sendable (String) -> Void)
     /// Ends connections and removes what the endpoint kept for itself. Idempotent.
     func close() async
 }
@@ -115,8 +125,14 @@ extension ScanSource {
     public var fileFetcher: (any FileFetcher)? { nil }
 }
 
+extension ScanTarget {
+    public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {}
+    public func canChange(_ entry: FileEntry) -> Bool { true }
+}
+
 extension DatabaseEndpoint {
     public func availableBytes() async throws(DatabaseError) -> Int64? { nil }
+    public func tellWaits(to listener: @escaping @Sendable (String) -> Void) {}
 }
 
 extension ScanTransaction {

@@ -17,6 +17,10 @@ public struct EndpointCapabilities: Sendable, Hashable {
 
     public var reads: Reads
     public var writes: Writes
+    /// Whether files and scans can be removed.
+    public var removes: Bool
+    /// Whether directories without files in them are kept.
+    public var keepsEmptyDirectories: Bool
     /// Whether ``ManifestDetail/digests`` is answered.
     public var provesDigests: Bool
     /// The smallest difference of modification times that the peer keeps, in nanoseconds:
@@ -30,13 +34,16 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var weakerGuarantees: [String]
 
     public init(
-        reads: Reads = .files, writes: Writes = .files, provesDigests: Bool = true,
+        reads: Reads = .files, writes: Writes = .files, removes: Bool = true,
+        keepsEmptyDirectories: Bool = true, provesDigests: Bool = true,
         timePrecisionNanoseconds: Int64 = 1,
         times: ClosedRange<ModificationTime> = .earliest ... .latest, concurrentScans: Int = 1,
         weakerGuarantees: [String] = []
     ) {
         self.reads = reads
         self.writes = writes
+        self.removes = removes
+        self.keepsEmptyDirectories = keepsEmptyDirectories
         self.provesDigests = provesDigests
         self.timePrecisionNanoseconds = timePrecisionNanoseconds
         self.times = times

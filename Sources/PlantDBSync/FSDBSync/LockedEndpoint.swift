@@ -44,5 +44,13 @@ struct LockedEndpoint: DatabaseEndpoint {
 
     func availableBytes() async throws(DatabaseError) -> Int64? { try await endpoint.availableBytes() }
 
+    func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {
+        try await endpoint.admit(scan, from: source)
+    }
+
+    func canChange(_ entry: FileEntry) -> Bool { endpoint.canChange(entry) }
+
+    func tellWaits(to listener: @escaping @Sendable (String) -> Void) { endpoint.tellWaits(to: listener) }
+
     func close() async { await endpoint.close() }
 }

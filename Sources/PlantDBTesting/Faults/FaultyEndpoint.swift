@@ -79,6 +79,16 @@ public final class FaultyEndpoint: DatabaseEndpoint {
 
     public func availableBytes() async throws(DatabaseError) -> Int64? { try await wrapped.availableBytes() }
 
+    public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {
+        try await wrapped.admit(scan, from: source)
+    }
+
+    public func canChange(_ entry: FileEntry) -> Bool { wrapped.canChange(entry) }
+
+    public func tellWaits(to listener: @escaping @Sendable (String) -> Void) {
+        wrapped.tellWaits(to: listener)
+    }
+
     public func close() async { await wrapped.close() }
 
     /// Counts a call, and does what strikes it; effects that change the answer are left to

@@ -7,11 +7,19 @@ public struct Planner: Sendable {
     /// The smallest difference of times that both sides keep, in nanoseconds.
     public let timePrecisionNanoseconds: Int64
     public let targetWrites: EndpointCapabilities.Writes
+    private let target: EndpointCapabilities
+    private let canChange: @Sendable (FileEntry) -> Bool
     /// What both sides can keep.
     private let times: ClosedRange<ModificationTime>
 
-    public init(options: SyncOptions, source: EndpointCapabilities, target: EndpointCapabilities) {
+    /// - Parameter canChange: ``PlantDBCore/ScanTarget/canChange(_:)`` of the target.
+    public init(
+        options: SyncOptions, source: EndpointCapabilities, target: EndpointCapabilities,
+        canChange: @escaping @Sendable (FileEntry) -> Bool = { _ in true }
+    ) {
         self.options = options
+        self.target = target
+        self.canChange = canChange
         timePrecisionNanoseconds = max(source.timePrecisionNanoseconds, target.timePrecisionNanoseconds)
         targetWrites = target.writes
         times = source.times.clamped(to: target.times)
@@ -40,6 +48,7 @@ public struct Planner: Sendable {
         proofs: ContentProofs = [:]
     ) throws(DatabaseError) -> ScanPlan {
         var draft = Draft(proofs: proofs)
+        if !self.target.keepsEmptyDirectories { draft.heldDirectories = source.directoriesOfFiles }
         try compare(source, with: target, into: &draft)
         let deletions = deletions(of: draft, source: source)
         let index = mergeIndex(indexes, source: source, deletions: deletions, into: &draft)
@@ -53,6 +62,8 @@ public struct Planner: Sendable {
 
     private struct Draft {
         let proofs: ContentProofs
+        /// nil: all directories are kept.
+        var heldDirectories: Set<ScanPath>?
         var items: [ScanPlan.PlanItem] = []
         var targetOnly: [FileEntry] = []
         /// Directories of the target that hold something that was not asked for.
@@ -89,9 +100,12 @@ public struct Planner: Sendable {
             let isBlocked = entry.path.isWithin(anyOf: draft.kindConflicts)
             if let action = isBlocked
                 ? .keepKindDiffers
-                : try action(
-                    for: entry, counterpart, inNewScan: target == nil,
-                    isProvenEqual: draft.proofs[Int32(position)])
+                : entry.kind == .directory && counterpart == nil
+                    && draft.heldDirectories?.contains(entry.path) == false
+                    ? .keepUnsupported
+                    : try action(
+                        for: entry, counterpart, inNewScan: target == nil,
+                        isProvenEqual: draft.proofs[Int32(position)])
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.insert(entry.path) }
@@ -143,7 +157,7 @@ public struct Planner: Sendable {
         for source: FileEntry, _ target: FileEntry?, inNewScan: Bool, isProvenEqual: Bool?
     ) throws(DatabaseError) -> PlanAction? {
         guard let target else {
-            guard inNewScan || targetWrites == .files else { return .keepUnsupported }
+            guard inNewScan || targetWrites == .files && canChange(source) else { return .keepUnsupported }
             return source.kind == .file ? .createFile : .createDirectory
         }
         guard source.kind == target.kind else { return .keepKindDiffers }
@@ -156,7 +170,8 @@ public struct Planner: Sendable {
         case .keepNewer where isNewer(target, than: source): return .keepByOption
         case .keepNewer, .replaceChanged: break
         }
-        return difference.isWork && targetWrites != .files ? .keepUnsupported : difference
+        let isPossible = targetWrites == .files && canChange(source)
+        return difference.isWork && !isPossible ? .keepUnsupported : difference
     }
 
     private func difference(_ source: FileEntry, _ target: FileEntry, _ isProvenEqual: Bool?)
@@ -274,7 +289,9 @@ public struct Planner: Sendable {
     /// Deepest first. Nothing goes where the source is known in part only, and nothing that
     /// the source has in a form that is not carried.
     private func deletions(of draft: Draft, source: ScanManifest) -> [ScanPlan.Deletion] {
-        guard options.deletion != .never, targetWrites == .files, source.isComplete else { return [] }
+        guard options.deletion != .never, targetWrites == .files, target.removes, source.isComplete else {
+            return []
+        }
         var protected = draft.kindConflicts
         for skipped in source.skipped {
             // A path that is no valid one hides content, and was dealt with above.
@@ -308,6 +325,13 @@ extension ScanPath {
 }
 
 extension ScanManifest {
+    /// The directories that hold a file, however deep.
+    fileprivate var directoriesOfFiles: Set<ScanPath> {
+        var directories: Set<ScanPath> = []
+        for entry in self where entry.kind == .file { entry.path.insertParents(into: &directories) }
+        return directories
+    }
+
     /// The same scan and skipped entries, without the memory of its entries.
     fileprivate func withoutEntries() -> ScanManifest { ScanManifest(skippedOf: self) }
 

@@ -110,7 +110,10 @@ struct PlanMaker: Sendable {
             indexes.source = try await index(of: compared, at: source)
             if let theirs { indexes.target = try await index(of: theirs, at: target) }
         }
-        let planner = Planner(options: options, source: source.capabilities, target: target.capabilities)
+        if theirs == nil { try await target.admit(compared, from: source) }
+        let planner = Planner(
+            options: options, source: source.capabilities, target: target.capabilities,
+            canChange: target.canChange)
         let plan: ScanPlan
         do throws(DatabaseError) {
             let proofs = try await proofs(planner, source: compared, target: theirs)
@@ -121,6 +124,7 @@ struct PlanMaker: Sendable {
             if let listed { notices += absentFiles(of: listed, in: compared) }
         }
         if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
+        if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
         return PlannedScan(plan: plan, notices: notices, targetFileCount: theirs?.fileCount ?? 0)
     }
 
@@ -176,6 +180,18 @@ struct PlanMaker: Sendable {
                 message:
                     "scan \(manifest.scan): files.json lists \(first)\(more), which the source does not have")
         ]
+    }
+
+    /// For a target that cannot remove: what `--delete` would have removed.
+    private func notRemovable(from theirs: ScanManifest?, source: ScanManifest) -> SyncNotice? {
+        guard options.deletion != .never, !target.capabilities.removes, let theirs else { return nil }
+        let extra = theirs.lazy.filter { $0.kind == .file && source.position(of: $0.path) == nil }
+        guard let first = extra.first else { return nil }
+        let more = extra.count > 1 ? " and \(extra.count - 1) more" : ""
+        return SyncNotice(
+            kind: .weakerGuarantee, scan: theirs.scan.rawValue,
+            message:
+                "scan \(theirs.scan): \(first.path)\(more) stays on the target, which cannot remove files")
     }
 
     private func timesOutOfRange(of plan: ScanPlan) -> SyncNotice? {
@@ -253,6 +269,10 @@ struct PlanMaker: Sendable {
         }
         // Members before their containers.
         let order = staying.filter(isGone).map(\.scan).sorted { $0 > $1 }
+        guard target.capabilities.removes else {
+            plan.notices += order.map { notRemoved($0, because: "its server cannot remove scans") }
+            return
+        }
         staying.removeAll(where: isGone)
         let target = target
         let outcomes = try await forEach(order) { scan throws(DatabaseError) in

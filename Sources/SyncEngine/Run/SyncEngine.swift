@@ -43,6 +43,7 @@ public struct SyncEngine: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let sink = EventSink(onEvent)
+        for side in [source, target] { side.tellWaits { sink.send(.waiting($0)) } }
         var report = SyncReport(runID: runID)
         do throws(DatabaseError) {
             try await locked(sink) { () async throws(DatabaseError) in

@@ -36,6 +36,11 @@ struct RemoteOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "The account to write to a PlantDB server with; its password as above.", valueName: "name"))
+    var user: String?
+
+    @Option(
+        help: ArgumentHelp(
             "The first line of this file is the token for an http(s):// location; - for standard input.",
             valueName: "file"))
     var tokenFile: String?
@@ -53,6 +58,9 @@ struct RemoteOptions: ParsableArguments {
         if askPass && passwordFile != nil {
             throw ValidationError("--ask-pass and --password-file exclude each other")
         }
+        if user != nil && !askPass && passwordFile == nil {
+            throw ValidationError("--user needs --ask-pass or --password-file")
+        }
     }
 
     /// - Throws: where the password cannot be read.
@@ -68,9 +76,12 @@ struct RemoteOptions: ParsableArguments {
             access.token = BearerToken(
                 String(decoding: try Self.firstLine(of: tokenFile, "token"), as: UTF8.self))
         }
-        if let secret = try password() {
+        if let password = try password() {
+            if let user {
+                access.login = Login(user: user, password: String(decoding: password, as: UTF8.self))
+            }
             do throws(SFTPError) {
-                access.askpass = try AskpassServer(secret, program: try Self.ownPath())
+                access.askpass = try AskpassServer(Secret(password), program: try Self.ownPath())
             } catch { throw DatabaseError(.io, "cannot hand the password to ssh", cause: error.message) }
         }
         return access
@@ -82,7 +93,7 @@ struct RemoteOptions: ParsableArguments {
         return terminal >= 0
     }
 
-    private func password() throws(DatabaseError) -> Secret? {
+    private func password() throws(DatabaseError) -> [UInt8]? {
         if askPass {
             // getpass(3) keeps no more than it must, and writes to the terminal itself.
             guard Self.hasTerminal, let text = getpass("Password: ") else {
@@ -90,10 +101,10 @@ struct RemoteOptions: ParsableArguments {
                     .authentication, "there is no terminal to ask for the password at; use --password-file")
             }
             defer { memset(text, 0, strlen(text)) }
-            return Secret(String(cString: text))
+            return Array(String(cString: text).utf8)
         }
         guard let passwordFile else { return nil }
-        return Secret(try Self.firstLine(of: passwordFile, "password"))
+        return try Self.firstLine(of: passwordFile, "password")
     }
 
     static func firstLine(of file: String, _ what: String) throws(DatabaseError) -> [UInt8] {

@@ -1,0 +1,205 @@
+import FSDB
+import NIOCore
+import PlantDBClient
+import PlantDBCore
+import PlantDBSync
+import PlantDBTesting
+import SyncEngine
+import Testing
+import ZipStream
+
+/// Servers that are something else, or lie, or are silent: a clear error, and nothing kept of it.
+@Suite struct LyingServerTests {
+    private static let home = answer(
+        #"{"name": "PlantDB REST API", "plantdb.server": "0.14.5", "endpoints": {}}"#)
+
+    /// A server of release 0.14.5 with one scan, but for what `script` answers.
+    private func server(_ script: @escaping ScriptedServer.Script) throws -> ScriptedServer {
+        let zip = try Self.archive([
+            "plant/files.json": #"{"filesets": []}"#, "plant/images/a.jpg": "content",
+        ])
+        return try ScriptedServer { request in
+            if let bytes = script(request) { return bytes }
+            return switch request.path {
+            case "/": Self.home
+            case "/scans": answer(#"["plant"]"#)
+            case "/archive/plant": answer(zip, type: "application/zip")
+            case "/files/plant/files.json": answer(#"{"filesets": []}"#)
+            case "/files/plant/images/a.jpg": answer("content", type: "image/jpeg")
+            default: answer(404, "<!doctype html><title>404</title>", type: "text/html")
+            }
+        }
+    }
+
+    static func archive(_ files: KeyValuePairs<String, String>) throws -> [UInt8] {
+        var zip = ZipWriter()
+        var bytes = ByteBuffer()
+        for (name, text) in files {
+            bytes.writeImmutableBuffer(
+                try zip.begin(name, size: Int64(text.utf8.count), modified: 1_700_000_000, method: .stored))
+            for part in try zip.write(ByteBuffer(string: text)) { bytes.writeImmutableBuffer(part) }
+            bytes.writeImmutableBuffer(try zip.end())
+        }
+        bytes.writeImmutableBuffer(try zip.finish())
+        return Array(bytes.readableBytesView)
+    }
+
+    /// Runs from the server into a new database; what went wrong, and what is there afterwards.
+    private func errors(of server: ScriptedServer, idle: Duration = .seconds(60)) async throws
+        -> [DatabaseError]
+    {
+        let folder = try TemporaryDirectory()
+        let path = folder.appending("target")
+        try FSDB.createEmptyDatabase(at: path)
+        let empty = try treeSnapshot(path)
+        defer { server.stop() }
+        var access = HTTPAccess(try ServerAddress(server.url))
+        (access.idleTimeout, access.archiveTimeout) = (idle, idle)
+        let source: any DatabaseEndpoint
+        do throws(DatabaseError) { source = try await openServer(access) } catch { return [error] }
+        let target = try await FSDBEndpoint.open(path: path, .existing)
+        var options = SyncOptions()
+        options.retries = 0
+        let report = await SyncEngine(source: source, target: target, options: options).run()
+        await target.close()
+        await source.close()
+        if report.scansPublished == 0 { #expect(try treeSnapshot(path).differences(from: empty) == []) }
+        try folder.remove()
+        return report.errors
+    }
+
+    @Test("An honest one is read whole, though it knows no ranges")
+    func honest() async throws {
+        #expect(try await errors(of: try server { _ in nil }).isEmpty)
+    }
+
+    @Test("What is no PlantDB is told so: pages, redirects, other JSON")
+    func others() async throws {
+        for home in [
+            answer("<html>welcome</html>", type: "text/html"), answer(#"{"name": "something"}"#),
+            answer("[1"),
+            answer(302, "", headers: ["Location: http://elsewhere.example/"]),
+            answer(404, "<html>404</html>", type: "text/html"),
+        ] {
+            let found = try await errors(of: try server { $0.path == "/" ? home : nil })
+            #expect(found == [DatabaseError(.notADatabase, "")], "\(found)")
+        }
+    }
+
+    @Test("A page in place of an archive, a damaged or cut one, and one that leads elsewhere")
+    func archives() async throws {
+        let good = try Self.archive([
+            "plant/files.json": #"{"filesets": []}"#, "plant/images/a.jpg": "content",
+        ])
+        var damaged = good
+        damaged[good.count - 6] ^= 0xff
+        for bad in [
+            answer("<html>sorry</html>", type: "text/html"), answer(damaged, type: "application/zip"),
+            answer(Array(good.dropLast(10)), type: "application/zip"),
+            answer(
+                try Self.archive(["plant/files.json": "{}", "plant/x/aa/b": ""]).replacingDots(),
+                type: "application/zip"),
+        ] {
+            let found = try await errors(of: try server { $0.path == "/archive/plant" ? bad : nil })
+            #expect(found.map(\.code) == [.invalidData], "\(found)")
+            #expect(found.first?.scan?.rawValue == "plant")
+        }
+    }
+
+    @Test("An archive without entries: the scan is gone, and not an empty one")
+    func gone() async throws {
+        let empty = try Self.archive([:] as KeyValuePairs<String, String>)
+        #expect(empty.count == 22)
+        let found = try await errors(
+            of: try server { $0.path == "/archive/plant" ? answer(empty, type: "application/zip") : nil })
+        #expect(found.map(\.code) == [.sourceChanged], "\(found)")
+    }
+
+    @Test("A file that is not what the archive said")
+    func otherContent() async throws {
+        let found = try await errors(
+            of: try server { $0.path.hasSuffix("a.jpg") ? answer("CONTENT", type: "image/jpeg") : nil })
+        #expect(found.map(\.code) == [.sourceChanged] && found.first?.path == "images/a.jpg", "\(found)")
+    }
+
+    @Test("Ids that lead elsewhere are named, and never asked for")
+    func ids() async throws {
+        let server = try server { $0.path == "/scans" ? answer(#"["../secret", "a b", "plant"]"#) : nil }
+        let found = try await errors(of: server)
+        #expect(Set(found.map(\.code)) == [.invalidName] && found.count == 2, "\(found)")
+        #expect(!server.requests.contains { $0.path.contains("secret") || $0.path.contains("%2E") })
+    }
+
+    @Test(
+        "Statuses",
+        arguments: [
+            (401, DatabaseError.Code.authentication), (403, .permissionDenied), (500, .io),
+            (503, .unreachable),
+            (302, .unreachable),
+        ])
+    func statuses(_ status: Int, _ code: DatabaseError.Code) async throws {
+        let server = try server {
+            $0.path == "/archive/plant"
+                ? answer(
+                    status, #"{"message": "not today"}"#, headers: ["Location: http://elsewhere.example/"])
+                : nil
+        }
+        let found = try await errors(of: server)
+        #expect(found.map(\.code) == [code], "\(found)")
+        #expect(found.first?.cause?.contains("not today") == true)
+    }
+
+    @Test("429 is waited out as long as it says")
+    func tooMany() async throws {
+        let count = Count()
+        let server = try server {
+            $0.path == "/scans" && count.next() == 1
+                ? answer(429, "Too many requests", type: "text/html", headers: ["Retry-After: 1"]) : nil
+        }
+        #expect(try await errors(of: server).isEmpty)
+    }
+
+    @Test("A server that falls silent is given up")
+    func silent() async throws {
+        let server = try ScriptedServer { request in
+            request.path == "/"
+                ? Self.home : request.path == "/sync/v1" ? answer(404, "", type: "text/html") : nil
+        }
+        let found = try await errors(of: server, idle: .seconds(1))
+        #expect(found.map(\.code) == [.unreachable], "\(found)")
+    }
+
+    @Test("No token is sent to a server that was not meant, and none is shown")
+    func tokens() async throws {
+        var access = HTTPAccess(try ServerAddress("http://plants.example"))
+        access.login = Login(user: "a", password: "secret-password")
+        let error = #expect(throws: DatabaseError.self) { _ = try HTTPTransport(access) }
+        #expect(error?.code == .invalidArgument)
+        #expect(!"\(access)".contains("secret-password"))
+    }
+}
+
+/// Counts calls from any thread.
+private final class Count: Sendable {
+    private let value = ByteMeter()
+    func next() -> Int64 {
+        value.add(1)
+        return value.total
+    }
+}
+
+extension [UInt8] {
+    /// `/aa/` becomes `/../`, in the directory and before the content alike.
+    fileprivate func replacingDots() -> [UInt8] {
+        var result = self
+        let (old, new) = (Array("/aa/".utf8), Array("/../".utf8))
+        var index = 0
+        while index + old.count <= result.count {
+            if Array(result[index..<index + old.count]) == old {
+                result.replaceSubrange(index..<index + old.count, with: new)
+            }
+            index += 1
+        }
+        return result
+    }
+}
