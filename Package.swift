@@ -14,6 +14,7 @@ let package = Package(
         .library(name: "PlantDBClient", targets: ["PlantDBClient"]),
         .library(name: "PlantDBServer", targets: ["PlantDBServer"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
+        .library(name: "SyncHistory", targets: ["SyncHistory"]),
         .library(name: "TestDatabases", targets: ["TestDatabases"]),
         .library(name: "PlantDBTesting", targets: ["PlantDBTesting"]),
         .executable(name: "plantdb", targets: ["plantdb"]),
@@ -129,6 +130,13 @@ let package = Package(
                 .embedInCode("Page/icon.svg"),
             ]
         ),
+        // Which runs there were, and their reports.
+        .target(
+            name: "SyncHistory",
+            dependencies: [
+                "PlantDBCore", "SyncEngine", .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
         .systemLibrary(
             name: "CLibArchive",
             pkgConfig: "libarchive",
@@ -153,7 +161,7 @@ let package = Package(
             name: "plantdb",
             dependencies: [
                 "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBClient", "PlantDBServer",
-                "SyncApp", "TestDatabases", .product(name: "Logging", package: "swift-log"),
+                "SyncApp", "SyncHistory", "TestDatabases", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -191,6 +199,7 @@ let package = Package(
             ], exclude: ["Browser"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
+        .testTarget(name: "SyncHistoryTests", dependencies: ["SyncHistory", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),
         .testTarget(name: "TestDatabasesTests", dependencies: ["TestDatabases", "PlantDBTesting"]),
         .testTarget(

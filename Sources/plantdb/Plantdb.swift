@@ -32,7 +32,8 @@ struct Plantdb: AsyncParsableCommand {
         version: "plantdb \(Version.text)",
         groupedSubcommands: [
             CommandGroup(name: "Move and compare", subcommands: [SyncCommand.self, DiffCommand.self]),
-            CommandGroup(name: "Look", subcommands: [ScansCommand.self, CheckCommand.self]),
+            CommandGroup(
+                name: "Look", subcommands: [ScansCommand.self, CheckCommand.self, HistoryCommand.self]),
             CommandGroup(name: "Share", subcommands: [ServeCommand.self, AppCommand.self]),
             CommandGroup(name: "Make", subcommands: [InitCommand.self, TestDBCommand.self]),
             CommandGroup(name: "Maintain", subcommands: [LocksCommand.self, CompletionCommand.self]),

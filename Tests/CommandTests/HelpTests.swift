@@ -6,7 +6,7 @@ import Testing
 @Suite struct HelpTests {
     static let commands: [(String, any ParsableCommand.Type)] = [
         ("sync", SyncCommand.self), ("diff", DiffCommand.self), ("scans", ScansCommand.self),
-        ("serve", ServeCommand.self), ("app", AppCommand.self),
+        ("serve", ServeCommand.self), ("app", AppCommand.self), ("history", HistoryCommand.self),
         ("check", CheckCommand.self), ("init", InitCommand.self), ("testdb", TestDBCommand.self),
         ("locks", LocksCommand.self), ("locks-list", LocksListCommand.self),
         ("locks-break", LocksBreakCommand.self), ("completion", CompletionCommand.self),

@@ -21,15 +21,19 @@ final class PlantdbProcess {
     }
 
     /// - Parameter output: where stdout goes; nil: into the outcome.
-    init(_ arguments: [String], input: String = "", output: FileHandle? = nil, in directory: String? = nil)
-        throws
-    {
+    init(
+        _ arguments: [String], input: String = "", output: FileHandle? = nil, in directory: String? = nil,
+        environment: [String: String] = [:]
+    ) throws {
         folder = try TemporaryDirectory()
         try writeFile(folder.appending("in"), Array(input.utf8))
         try writeFile(folder.appending("out"), [])
         try writeFile(folder.appending("err"), [])
         process.executableURL = Self.executable
         process.arguments = arguments
+        // The tests' runs stay out of their user's history.
+        process.environment = ProcessInfo.processInfo.environment.merging(["PLANTDB_STATE": ""]) { $1 }
+            .merging(environment) { $1 }
         if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         process.standardInput = FileHandle(forReadingAtPath: folder.appending("in"))
         process.standardOutput = output ?? FileHandle(forWritingAtPath: folder.appending("out"))
@@ -60,8 +64,9 @@ final class PlantdbProcess {
 }
 
 /// Runs `plantdb` to its end.
-func plantdb(_ arguments: String..., input: String = "", in directory: String? = nil) throws
-    -> PlantdbProcess.Outcome
-{
-    try PlantdbProcess(arguments, input: input, in: directory).outcome()
+func plantdb(
+    _ arguments: String..., input: String = "", in directory: String? = nil,
+    environment: [String: String] = [:]
+) throws -> PlantdbProcess.Outcome {
+    try PlantdbProcess(arguments, input: input, in: directory, environment: environment).outcome()
 }

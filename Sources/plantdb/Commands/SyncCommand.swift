@@ -88,6 +88,9 @@ struct SyncCommand: AsyncParsableCommand {
         let runID = RunID.make()
         let events = output.json ? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue) : nil
         console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
+        // A dry run is no run.
+        let kept =
+            planning.dryRun ? nil : KeptRun(runID, source: source, target: target, console: console)
 
         do {
             try await withDatabase(source, access) { sourceDatabase in
@@ -96,7 +99,8 @@ struct SyncCommand: AsyncParsableCommand {
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,
                         source: sourceDatabase.location.description,
-                        target: targetDatabase.location.description, runID: runID, report: report)
+                        target: targetDatabase.location.description, runID: runID, report: report,
+                        kept: kept)
                     if planning.dryRun {
                         let plan = try await engine.plan()
                         try printer.finish(dryRun: plan, options: options, exitCode: planning.exitCode)
@@ -107,13 +111,14 @@ struct SyncCommand: AsyncParsableCommand {
                 }
             }
         } catch {
-            try Self.report(error, events: events, to: report, console: console)
+            try Self.report(error, of: runID, events: events, to: report, kept: kept, console: console)
         }
     }
 
     /// What ended the command before there was a report, said to programs as well.
     private static func report(
-        _ error: any Error, events: JSONEvents?, to file: ReportFile?, console: Console
+        _ error: any Error, of runID: RunID, events: JSONEvents?, to file: ReportFile?, kept: KeptRun?,
+        console: Console
     ) throws -> Never {
         let failure: CommandFailure
         switch error {
@@ -122,14 +127,15 @@ struct SyncCommand: AsyncParsableCommand {
         default: throw error
         }
         let status = failure.status.namingSignal
-        let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: RunID.make().rawValue)
-        let summary = writer.summary(
-            SyncReport(runID: RunID(rawValue: writer.run), error: failure.error), exitCode: status.code)
+        let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue)
+        let report = SyncReport(runID: runID, error: failure.error)
+        let summary = writer.summary(report, exitCode: status.code)
         if events != nil {
             console.data(writer.error(failure.error).jsonLine, logged: false)
             console.data(summary.jsonLine, logged: false)
             console.flush()
         }
+        kept?.finish(report, exitCode: status.code, summary: summary.jsonLine)
         try file?.write(summary.jsonLine)
         throw failure
     }

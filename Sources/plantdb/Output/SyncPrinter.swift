@@ -14,11 +14,12 @@ final class SyncPrinter: Sendable {
     private let target: String
     private let runID: RunID
     private let report: ReportFile?
+    private let kept: KeptRun?
     private let lastProgress = Mutex<ContinuousClock.Instant?>(nil)
 
     init(
         console: Console, events: JSONEvents?, itemizes: Bool, source: String, target: String, runID: RunID,
-        report: ReportFile?
+        report: ReportFile?, kept: KeptRun?
     ) {
         self.console = console
         self.events = events
@@ -27,6 +28,7 @@ final class SyncPrinter: Sendable {
         self.target = target
         self.runID = runID
         self.report = report
+        self.kept = kept
     }
 
     // MARK: While it runs
@@ -112,7 +114,9 @@ final class SyncPrinter: Sendable {
         let unresolved = result.totals.filesUnresolved
         if unresolved > 0 { console.note(ReportText.unresolvedLine(unresolved)) }
         console.flush()
-        try report?.write(summaryWriter.summary(result, exitCode: status.code).jsonLine)
+        let summary = summaryWriter.summary(result, exitCode: status.code).jsonLine
+        kept?.finish(result, exitCode: status.code, summary: summary)
+        try report?.write(summary)
         if status != .inSync { throw status }
     }
 

@@ -72,6 +72,7 @@ final class Child: Sendable {
             throw SpawnFailure(message: "no program \(arguments.first ?? "")")
         }
         var environment = [
+            "PLANTDB_STATE": "",
             "PATH": getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin", "LC_ALL": "C.UTF-8",
             "HOME": path + "/home", "XDG_CACHE_HOME": path + "/cache", "SWIFT_BACKTRACE": "enable=no",
         ]

@@ -1,0 +1,37 @@
+import PlantDBCore
+import SyncEngine
+import SyncHistory
+
+/// The run of this command in the history. What the history cannot take is a warning, never the
+/// failure of a run.
+struct KeptRun: Sendable {
+    private let history: RunHistory
+    private let run: RunID
+    private let console: Console
+
+    /// nil where none is kept.
+    init?(_ run: RunID, source: String, target: String, console: Console) {
+        guard let file = RunHistory.file() else { return nil }
+        do throws(DatabaseError) {
+            history = try RunHistory(file: file)
+            try history.begin(run, source: source, target: target)
+        } catch {
+            Self.warn(error, console)
+            return nil
+        }
+        self.run = run
+        self.console = console
+    }
+
+    func finish(_ report: SyncReport, exitCode: Int32, summary: String) {
+        do throws(DatabaseError) {
+            try history.finish(run, RecordedRun.Outcome(report, exitCode: exitCode), report: summary)
+        } catch {
+            Self.warn(error, console)
+        }
+    }
+
+    private static func warn(_ error: DatabaseError, _ console: Console) {
+        console.error("warning: this run is not kept: \(error.description.printable)")
+    }
+}

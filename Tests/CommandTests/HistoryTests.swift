@@ -1,0 +1,86 @@
+import Foundation
+import PlantDBCore
+import PlantDBTesting
+import SyncEngine
+import SyncHistory
+import Testing
+
+@testable import plantdb
+
+@Suite struct HistoryTests {
+    let folder: TemporaryDirectory
+    var environment: [String: String] { ["PLANTDB_STATE": folder.appending("state")] }
+    var source: String { folder.appending("a") }
+    var target: String { folder.appending("b") }
+
+    init() throws {
+        folder = try TemporaryDirectory()
+        try SampleDatabase.plants(1, images: 3, seed: 2).write(to: folder.appending("a"))
+    }
+
+    @Test func everyRunIsListedAndItsReportKept() throws {
+        let report = folder.appending("report.json")
+        #expect(try plantdb("sync", source, target, "--report", report, environment: environment).status == 0)
+        let nowhere = folder.appending("nowhere")
+        #expect(try plantdb("sync", nowhere, target, environment: environment).status == 10)
+        #expect(try plantdb("sync", "-n", source, target, environment: environment).status == 0)
+
+        let list = try plantdb("history", environment: environment).lines
+        try #require(list.count == 2)
+        #expect(list[0].contains("exit 10") && list[0].hasSuffix("\(nowhere) → \(target)"))
+        #expect(list[1].contains("done") && list[1].hasSuffix("\(source) → \(target)"))
+        let last = try plantdb("history", "--last", "1", environment: environment).lines
+        // Columns are as wide as what stands in them.
+        #expect(last.map { $0.split(separator: " ") } == [list[0].split(separator: " ")])
+
+        let run = String(try #require(list[1].split(separator: " ").first))
+        #expect(
+            try plantdb("history", "--json", run, environment: environment).output
+                == String(decoding: bytesOnDisk(report), as: UTF8.self))
+        #expect(
+            try plantdb("history", run, environment: environment).output.contains(
+                "scan    plant_0: created"))
+        let failed = String(try #require(list[0].split(separator: " ").first))
+        #expect(try plantdb("history", failed, environment: environment).output.contains("error   "))
+        try folder.remove()
+    }
+
+    @Test func aRunThatDiedIsUnfinished() throws {
+        let waiting = try PlantdbProcess(
+            ["sync", source, target, "-q"], environment: environment)
+        let history = folder.appending("state/history.sqlite")
+        // Killed as soon as it is in the history: before its end, or after it on a fast machine.
+        while try !FileManager.default.fileExists(atPath: history)
+            || RunHistory(file: history).list().isEmpty
+        { usleep(1000) }
+        waiting.signal(SIGKILL)
+        let ending = try waiting.outcome().status
+        let object = try JSONValue(
+            parsing: plantdb("history", "--json", environment: environment).output.utf8)
+        #expect(object["state"]?.string == (ending == 0 ? "finished" : "unfinished"))
+        try folder.remove()
+    }
+
+    @Test func aHistoryThatCannotBeWrittenIsAWarning() throws {
+        try writeFile(folder.appending("file"), [])
+        let outcome = try plantdb(
+            "sync", source, target, environment: ["PLANTDB_STATE": folder.appending("file/state")])
+        #expect(outcome.status == 0)
+        #expect(outcome.diagnostics.contains("warning: this run is not kept"))
+        #expect(try plantdb("diff", source, target).status == 0)
+        try folder.remove()
+    }
+
+    @Test func noPasswordOfALocationIsKept() throws {
+        _ = try plantdb("sync", "ssh://me:geheim@127.0.0.1:1/db", target, environment: environment)
+        let kept = try bytesOnDisk(folder.appending("state/history.sqlite"))
+        #expect(!String(decoding: kept, as: UTF8.self).contains("geheim"))
+        try folder.remove()
+    }
+
+    @Test func aRunThatIsNotThereIsAnError() throws {
+        let outcome = try plantdb("history", "20000101T000000Z-0000", environment: environment)
+        #expect(outcome.status == 1 && outcome.diagnostics.contains("20000101T000000Z-0000"))
+        try folder.remove()
+    }
+}
