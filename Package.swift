@@ -94,7 +94,7 @@ let package = Package(
         .target(
             name: "PlantDBServer",
             dependencies: [
-                "PlantDBCore", "PlantDBWire",
+                "PlantDBCore", "PlantDBWire", "ZipStream",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -181,7 +181,7 @@ let package = Package(
         .testTarget(
             name: "PlantDBServerTests",
             dependencies: [
-                "PlantDBServer", "PlantDBClient", "PlantDBTesting",
+                "PlantDBServer", "PlantDBClient", "PlantDBTesting", "ZipStream",
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]),
         .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream", "PlantDBTesting"]),

@@ -12,7 +12,8 @@ import UnixSignals
 
 /// A REST server over any database endpoint.
 ///
-/// It speaks ``PlantDBWire/PeerProtocol``. The endpoint stays the caller's: close it after
+/// It speaks ``PlantDBWire/PeerProtocol``, and the reading calls of upstream's REST API: that of
+/// 0.14 at the root, that of 0.16 and later below `api/v1`. The endpoint stays the caller's: close it after
 /// ``run(signals:)`` returned.
 public final class PlantDBServer: Sendable {
     public let configuration: ServerConfiguration
@@ -118,9 +119,13 @@ public final class PlantDBServer: Sendable {
             readingIsOpen: configuration.isLoopback || configuration.isOpen,
             writingIsOpen: configuration.isOpen)
         var table = RouteTable(gate: gate)
+        let prefix = configuration.prefix.isEmpty ? "" : String(configuration.prefix.dropFirst()) + "/"
         table.addPeerRoutes(
-            PeerService(endpoint: endpoint, leases: leases, version: configuration.version),
-            prefix: configuration.prefix.isEmpty ? "" : String(configuration.prefix.dropFirst()) + "/")
+            PeerService(endpoint: endpoint, leases: leases, version: configuration.version), prefix: prefix)
+        table.addRestRoutes(
+            RestService(
+                endpoint: endpoint, version: configuration.version, prefix: configuration.prefix),
+            prefix: prefix)
         return table
     }
 }

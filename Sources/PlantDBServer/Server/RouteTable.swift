@@ -18,7 +18,7 @@ struct RouteTable {
         let policy: AccessPolicy
     }
 
-    let router = Router(context: ServerContext.self)
+    let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
     private let gate: AccessGate
     private(set) var entries: [Entry] = []
 
