@@ -13,6 +13,8 @@ RELEASE := --configuration release --static-swift-stdlib
 BENCH ?=
 # More arguments for the tests: make test TEST='--only SyncEngineTests --filter planner'
 TEST ?=
+# Where make install installs.
+PREFIX ?= $(HOME)/.local
 
 .PHONY: help
 help: ## this list
@@ -40,6 +42,10 @@ interop: set-up-test ## sync with PlantDB's own servers of all four releases (fi
 .PHONY: release
 release: set-up-build ## build .build/release/plantdb
 	$(SWIFT) build $(RELEASE) --product plantdb
+
+.PHONY: install
+install: release ## install the command, manual pages, completions and systemd units (PREFIX=~/.local)
+	@Scripts/install.sh $(PREFIX)
 
 .PHONY: bench
 bench: release set-up-bench ## time plantdb against cp, rsync, rclone and upstream (half an hour, 5 GB)

@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "PlantDBServer", targets: ["PlantDBServer"]),
         .library(name: "PlantDBSync", targets: ["PlantDBSync"]),
         .library(name: "SyncHistory", targets: ["SyncHistory"]),
+        .library(name: "PlantDBConfiguration", targets: ["PlantDBConfiguration"]),
         .library(name: "TestDatabases", targets: ["TestDatabases"]),
         .library(name: "PlantDBTesting", targets: ["PlantDBTesting"]),
         .executable(name: "plantdb", targets: ["plantdb"]),
@@ -24,6 +25,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
@@ -117,7 +119,7 @@ let package = Package(
         .target(
             name: "SyncApp",
             dependencies: [
-                "PlantDBCore", "SyncEngine", "PlantDBSync", "SFTPClient", "PlantDBClient",
+                "PlantDBCore", "SyncEngine", "SyncHistory", "PlantDBSync", "SFTPClient", "PlantDBClient",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -136,6 +138,11 @@ let package = Package(
             dependencies: [
                 "PlantDBCore", "SyncEngine", .product(name: "GRDB", package: "GRDB.swift"),
             ]
+        ),
+        // What a user keeps about databases: their names, and how each is reached.
+        .target(
+            name: "PlantDBConfiguration",
+            dependencies: ["PlantDBCore", .product(name: "TOMLKit", package: "TOMLKit")]
         ),
         .systemLibrary(
             name: "CLibArchive",
@@ -160,8 +167,9 @@ let package = Package(
         .executableTarget(
             name: "plantdb",
             dependencies: [
-                "PlantDBSync", "DatabaseCheck", "SFTPClient", "PlantDBClient", "PlantDBServer",
-                "SyncApp", "SyncHistory", "TestDatabases", .product(name: "Logging", package: "swift-log"),
+                "PlantDBSync", "PlantDBConfiguration", "DatabaseCheck", "FSDB", "SFTPClient",
+                "PlantDBClient", "PlantDBServer", "SyncApp", "SyncHistory", "TestDatabases",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -194,11 +202,13 @@ let package = Package(
         .testTarget(
             name: "SyncAppTests",
             dependencies: [
-                "SyncApp", "plantdb", "PlantDBTesting",
+                "SyncApp", "SyncHistory", "plantdb", "PlantDBTesting",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], exclude: ["Browser"]),
         .testTarget(name: "FSDBTests", dependencies: ["FSDB", "PlantDBTesting"]),
         .testTarget(name: "SyncEngineTests", dependencies: ["SyncEngine", "PlantDBTesting"]),
+        .testTarget(
+            name: "PlantDBConfigurationTests", dependencies: ["PlantDBConfiguration", "PlantDBTesting"]),
         .testTarget(name: "SyncHistoryTests", dependencies: ["SyncHistory", "PlantDBTesting"]),
         .testTarget(name: "DatabaseCheckTests", dependencies: ["DatabaseCheck", "PlantDBTesting"]),
         .testTarget(name: "TestDatabasesTests", dependencies: ["TestDatabases", "PlantDBTesting"]),

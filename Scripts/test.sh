@@ -13,8 +13,9 @@ if [ "${1:-}" = --only ]; then
     shift 2
 fi
 
-# The tests' runs stay out of their user's history.
-export PLANTDB_STATE=
+# The tests' runs stay out of their user's history, and her named databases out of the tests.
+export PLANTDB_STATE= PLANTDB_CONFIG=
+unset PLANTDB_IDENTITY PLANTDB_USER PLANTDB_PASSWORD_FILE PLANTDB_TOKEN_FILE PLANTDB_CACERT
 
 failed=()
 for target in "${targets[@]}"; do

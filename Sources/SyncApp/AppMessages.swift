@@ -1,5 +1,6 @@
 import PlantDBCore
 import SyncEngine
+import SyncHistory
 
 /// Which of the two databases.
 enum SideName: String, Codable, Sendable, CaseIterable {
@@ -53,10 +54,13 @@ struct JobMessage: Decodable, Sendable {
     var verify: Bool
     /// How many files may be deleted: those that were shown; nil: none.
     var deleteFiles: Int?
+    /// nil: as fast as it goes.
+    var bytesPerSecond: Int64?
 
     var options: SyncOptions {
         var options = SyncOptions()
         options.selection.scans = scans
+        if let bytesPerSecond, bytesPerSecond > 0 { options.bytesPerSecond = bytesPerSecond }
         if checksum { options.comparison = .checksum }
         if verify { options.verification = .full }
         if let deleteFiles { options.deletion = .delete(limit: .files(deleteFiles)) }
@@ -168,4 +172,38 @@ struct Update: Codable, Sendable {
     var comparisonError: String?
     var sides: [String: SideFacts]
     var jobs: [JobChange]
+}
+
+/// A run of the history.
+struct HistoryRow: Codable, Sendable {
+    var run: String
+    var source: String
+    var target: String
+    /// `running`, `unfinished` or `finished`.
+    var state: String
+    var exitCode: Int?
+    var scans: Int?
+    var files: Int?
+    var bytes: Int64?
+    /// Seconds since 1970.
+    var begun: Int64
+    var seconds: Double?
+
+    init(_ run: RecordedRun) {
+        self.run = run.run.rawValue
+        source = run.source
+        target = run.target
+        begun = run.begun.nanoseconds / 1_000_000_000
+        seconds = run.seconds
+        switch run.state {
+        case .running: state = "running"
+        case .unfinished: state = "unfinished"
+        case .finished(let outcome):
+            state = "finished"
+            exitCode = Int(outcome.exitCode)
+            scans = outcome.scansPublished
+            files = outcome.filesMoved
+            bytes = outcome.bytesMoved
+        }
+    }
 }

@@ -3,6 +3,8 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import PlantDBCore
+import SyncEngine
+import SyncHistory
 
 /// The routes of the app: the page for anybody on this machine, everything else behind ``AppGate``.
 struct AppRoutes: Sendable {
@@ -12,6 +14,7 @@ struct AppRoutes: Sendable {
 
     /// Bodies hold a location and a list of scans.
     private static let bodyLimit = 4 << 20
+    private static let historyLength = 50
     private static let tick = Duration.milliseconds(200)
 
     private static let headers: HTTPFields = [
@@ -36,7 +39,9 @@ struct AppRoutes: Sendable {
                     version: configuration.version, source: configuration.source,
                     target: configuration.target,
                     home: FileManager.default.currentDirectoryPath,
-                    named: configuration.namedDatabases.map { .init(name: $0.name, location: $0.location) }))
+                    named: try configuration.namedDatabases().map {
+                        .init(name: $0.name, location: $0.location)
+                    }))
         }
         on(.get, "/api/events", in: router) { _ in events() }
         on(.post, "/api/folders", in: router) { request in
@@ -86,6 +91,20 @@ struct AppRoutes: Sendable {
             var response = try json(ReportDocument(summary, report))
             response.headers[.contentDisposition] = "attachment; filename=\"plantdb-\(report.runID).json\""
             return response
+        }
+        on(.get, "/api/history", in: router) { _ in
+            try json(try configuration.history?.list(last: Self.historyLength).map(HistoryRow.init) ?? [])
+        }
+        on(.get, "/api/history/report", in: router) { request in
+            let run = RunID(rawValue: request.uri.queryParameters["run"].map(String.init) ?? "")
+            guard let report = try configuration.history?.report(of: run).report else {
+                throw DatabaseError(.notFound, "there is no report of run “\(run.rawValue.printable)”")
+            }
+            var headers = Self.headers
+            headers[.contentType] = "application/json"
+            headers[.contentDisposition] = "attachment; filename=\"plantdb-report.json\""
+            return Response(
+                status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: report)))
         }
         return router
     }

@@ -1,7 +1,10 @@
 import Hummingbird
 import Logging
 import PlantDBCore
+import PlantDBSync
 import ServiceLifecycle
+import SyncEngine
+import SyncHistory
 import Synchronization
 
 /// How the app is started.
@@ -13,8 +16,21 @@ public struct AppConfiguration: Sendable {
     /// What the page begins with.
     public var source: String?
     public var target: String?
-    /// Offered by name.
-    public var namedDatabases: [(name: String, location: String)] = []
+    /// Offered by name; asked whenever the page begins.
+    public var namedDatabases: @Sendable () throws(DatabaseError) -> [(name: String, location: String)] = {
+        []
+    }
+    /// What a location stands for that may be a name (`lab:`), and how it is reached.
+    public var place: @Sendable (String) throws(DatabaseError) -> (location: String, access: RemoteAccess) = {
+        ($0, RemoteAccess())
+    }
+    /// Shown by the page; nil: none is kept.
+    public var history: RunHistory?
+    /// Called when a run begins; what it returns is called when it has ended, and keeps it in the history.
+    public var keep:
+        @Sendable (_ run: RunID, _ source: String, _ target: String) -> (@Sendable (SyncReport) -> Void)? = {
+            _, _, _ in nil
+        }
     /// The program that ssh starts to be told a password, which calls `AskpassHelper`; nil: keys only.
     public var askpassProgram: String?
 
@@ -49,7 +65,7 @@ public final class AppServer: Sendable {
         // The gate must know the port, which a free one is known only when it is taken.
         let port: Int
         if configuration.port == 0 { port = try LoopbackPort.free() } else { port = configuration.port }
-        let workspace = Workspace(askpassProgram: configuration.askpassProgram)
+        let workspace = Workspace(configuration)
         let routes = AppRoutes(
             workspace: workspace, gate: AppGate(token: token, session: Self.randomText(), port: port),
             configuration: configuration)

@@ -43,6 +43,12 @@ final class JobQueue: Sendable {
     private static let kept = 100
 
     private let state = Mutex(State())
+    private let keep: @Sendable (RunID, String, String) -> (@Sendable (SyncReport) -> Void)?
+
+    /// - Parameter keep: as ``AppConfiguration/keep``.
+    init(keep: @escaping @Sendable (RunID, String, String) -> (@Sendable (SyncReport) -> Void)?) {
+        self.keep = keep
+    }
 
     // MARK: Asking
 
@@ -172,6 +178,7 @@ final class JobQueue: Sendable {
 
     private func run(_ id: String, _ options: SyncOptions, _ place: (source: Place, target: Place)) async {
         var report = SyncReport(runID: .make())
+        let kept = keep(report.runID, place.source.shown, place.target.shown)
         do throws(DatabaseError) {
             let source = try await openDatabase(
                 place.source.location, as: .source, access: place.source.access)
@@ -188,6 +195,7 @@ final class JobQueue: Sendable {
             await source.close()
         } catch { report.error = error }
         let final = report
+        kept?(final)
         state.withLock { state in
             state.change(id) { job, _ in
                 job.report = final

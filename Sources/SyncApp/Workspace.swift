@@ -8,8 +8,8 @@ import SyncEngine
 /// What the page works on: two databases, how they compare, and the jobs between them. It outlives
 /// the page.
 actor Workspace {
-    let jobs = JobQueue()
-    private let askpassProgram: String?
+    let jobs: JobQueue
+    private let configuration: AppConfiguration
     private var sides: [SideName: (place: JobQueue.Place, endpoint: any DatabaseEndpoint, facts: SideFacts)] =
         [:]
     private var comparison: Comparison?
@@ -18,25 +18,28 @@ actor Workspace {
     private var comparing: Task<Void, Never>?
     private var details: [String: ScanDetails] = [:]
 
-    /// - Parameter askpassProgram: what ssh starts to be told a password; nil: there is none.
-    init(askpassProgram: String?) { self.askpassProgram = askpassProgram }
+    init(_ configuration: AppConfiguration) {
+        self.configuration = configuration
+        jobs = JobQueue(keep: configuration.keep)
+    }
 
     // MARK: Connecting
 
     /// Looks behind a location, and keeps it open as that side.
     func connect(_ message: ConnectMessage) async throws(DatabaseError) -> SideFacts {
-        let location = message.location.trimmingCharacters(in: .whitespaces)
-        var access = RemoteAccess()
-        access.acceptsNewHostKey = message.acceptNewHostKey ?? false
+        let place = try configuration.place(message.location.trimmingCharacters(in: .whitespaces))
+        let location = place.location
+        var access = place.access
+        if message.acceptNewHostKey ?? false { access.acceptsNewHostKey = true }
         if let user = message.user, !user.isEmpty { access.user = user }
         if let identity = message.identity, !identity.isEmpty { access.identity = identity }
         if let token = message.token, !token.isEmpty { access.token = BearerToken(token) }
         if let password = message.password, !password.isEmpty {
-            guard let askpassProgram else {
+            guard let program = configuration.askpassProgram else {
                 throw DatabaseError(.unsupported, "passwords for SSH cannot be handed to ssh here; use a key")
             }
             do throws(SFTPError) {
-                access.askpass = try AskpassServer(Secret(password), program: askpassProgram)
+                access.askpass = try AskpassServer(Secret(password), program: program)
             } catch { throw DatabaseError(.io, "cannot hand the password to ssh", cause: error.message) }
         }
         let endpoint = try await openDatabase(

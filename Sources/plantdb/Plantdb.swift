@@ -36,7 +36,11 @@ struct Plantdb: AsyncParsableCommand {
                 name: "Look", subcommands: [ScansCommand.self, CheckCommand.self, HistoryCommand.self]),
             CommandGroup(name: "Share", subcommands: [ServeCommand.self, AppCommand.self]),
             CommandGroup(name: "Make", subcommands: [InitCommand.self, TestDBCommand.self]),
-            CommandGroup(name: "Maintain", subcommands: [LocksCommand.self, CompletionCommand.self]),
+            CommandGroup(
+                name: "Maintain",
+                subcommands: [
+                    RemoteCommand.self, LocksCommand.self, CompletionCommand.self, ManualCommand.self,
+                ]),
         ]
     )
 
@@ -131,4 +135,6 @@ struct Plantdb: AsyncParsableCommand {
 enum Version {
     /// As the tag of the release.
     static let text = "0.1.0"
+    /// Of its manual pages.
+    static let date = "2026-11-27"
 }

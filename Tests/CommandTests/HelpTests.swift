@@ -8,6 +8,8 @@ import Testing
         ("sync", SyncCommand.self), ("diff", DiffCommand.self), ("scans", ScansCommand.self),
         ("serve", ServeCommand.self), ("app", AppCommand.self), ("history", HistoryCommand.self),
         ("check", CheckCommand.self), ("init", InitCommand.self), ("testdb", TestDBCommand.self),
+        ("remote", RemoteCommand.self), ("remote-add", RemoteAddCommand.self),
+        ("remote-list", RemoteListCommand.self), ("remote-remove", RemoteRemoveCommand.self),
         ("locks", LocksCommand.self), ("locks-list", LocksListCommand.self),
         ("locks-break", LocksBreakCommand.self), ("completion", CompletionCommand.self),
     ]

@@ -31,9 +31,11 @@ final class PlantdbProcess {
         try writeFile(folder.appending("err"), [])
         process.executableURL = Self.executable
         process.arguments = arguments
-        // The tests' runs stay out of their user's history.
-        process.environment = ProcessInfo.processInfo.environment.merging(["PLANTDB_STATE": ""]) { $1 }
-            .merging(environment) { $1 }
+        // The tests' runs stay out of their user's history, and her named databases out of them.
+        process.environment = ProcessInfo.processInfo.environment.merging([
+            "PLANTDB_STATE": "", "PLANTDB_CONFIG": "",
+        ]) { $1 }
+        .merging(environment) { $1 }
         if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         process.standardInput = FileHandle(forReadingAtPath: folder.appending("in"))
         process.standardOutput = output ?? FileHandle(forWritingAtPath: folder.appending("out"))

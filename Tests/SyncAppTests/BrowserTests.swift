@@ -18,8 +18,11 @@ struct BrowserTests {
     }
 
     /// - Parameter path: goes before the `PATH` of the app.
-    private func run(_ scenario: String, _ values: [String: String], path: String? = nil) throws {
-        let app = try AppProcess(path: path)
+    private func run(
+        _ scenario: String, _ values: [String: String], path: String? = nil, arguments: [String] = [],
+        environment: [String: String] = [:]
+    ) throws {
+        let app = try AppProcess(path: path, arguments: arguments, environment: environment)
         defer { app.stop() }
         let values = values.merging(["chromium": Browser.chromium]) { own, _ in own }
         let (status, output) = try Browser.run(
@@ -115,6 +118,24 @@ struct BrowserTests {
         server.stop()
     }
 
+    @Test("Named databases are offered, a run is held to its rate and stands in the history")
+    func namedAndHistory() throws {
+        try plants(3, at: source)
+        let configuration = """
+            [databases.field]
+            location = "\(source)"
+            [databases.backup]
+            location = "\(target)"
+            """
+        try writeFile(folder.appending("config.toml"), Array(configuration.utf8))
+        try run(
+            "named_and_history", ["source": source, "target": target], arguments: ["field:"],
+            environment: [
+                "PLANTDB_CONFIG": folder.appending("config.toml"), "PLANTDB_STATE": folder.appending("state"),
+            ])
+        #expect(try databaseDifferences(source, target) == [])
+    }
+
     @Test("A wrong location says what is wrong")
     func failingConnection() throws {
         try plants(2, at: source)
@@ -174,15 +195,15 @@ private final class AppProcess {
     let url: String
     private let process = Process()
 
-    init(path: String?) throws {
+    init(path: String?, arguments: [String] = [], environment more: [String: String] = [:]) throws {
         process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent().appendingPathComponent("plantdb")
-        process.arguments = ["app", "--no-browser"]
-        if let path {
-            var environment = ProcessInfo.processInfo.environment
-            environment["PATH"] = path + ":" + (environment["PATH"] ?? "/usr/bin:/bin")
-            process.environment = environment
-        }
+        process.arguments = ["app", "--no-browser"] + arguments
+        // The tests' runs stay out of their user's history.
+        var environment = ProcessInfo.processInfo.environment.merging(
+            ["PLANTDB_STATE": "", "PLANTDB_CONFIG": ""]) { $1 }
+        if let path { environment["PATH"] = path + ":" + (environment["PATH"] ?? "/usr/bin:/bin") }
+        process.environment = environment.merging(more) { $1 }
         let output = Pipe()
         process.standardOutput = output
         try process.run()

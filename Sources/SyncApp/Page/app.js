@@ -79,7 +79,7 @@ function sideForm(form, named) {
   const kind = element("select", { name: "kind", "aria-label": `Kind of ${side}` });
   for (const [value, text] of KINDS) kind.append(element("option", { value, text }));
   for (const { name, location } of named) {
-    kind.append(element("option", { value: `named:${location}`, text: `${name}: (${location})` }));
+    kind.append(element("option", { value: `named:${name}:`, text: `${name}: (${location})` }));
   }
   const fields = element("div", { class: "fields" });
   const facts = element("div", { class: "facts", role: "status", hidden: true });
@@ -100,7 +100,7 @@ function sideForm(form, named) {
       fields.append(field("location", "Address", { placeholder: "http://localhost:5000" }),
         field("token", "Token (empty: none)", { type: "password", autocomplete: "new-password" }));
     } else {
-      fields.append(element("p", { class: "quiet", text: value.slice(6) }));
+      fields.append(element("p", { class: "quiet", text: "With what the configuration says of it (plantdb remote)." }));
     }
   };
   kind.addEventListener("change", show);
@@ -329,6 +329,7 @@ async function start() {
   await call("/api/jobs", {
     scans, checksum: state.checksumCompared, verify: $("verify").checked,
     ...(state.toDelete ? { deleteFiles: state.toDelete } : {}),
+    ...(Number($("bandwidth").value) > 0 ? { bytesPerSecond: Math.round(Number($("bandwidth").value) * 1e6) } : {}),
   });
   state.selected.clear();
   state.wantsComparison = true;
@@ -360,6 +361,7 @@ function jobChanged(change) {
     guarded(compare)();
   }
   drawJob(known);
+  if (!wasOver && isOver(change.job)) guarded(showHistory)();
 }
 
 const isOver = (job) => job.state !== "queued" && job.state !== "running";
@@ -408,6 +410,22 @@ function drawJob(known) {
   } else $("job-list").prepend(node);
 }
 
+// MARK: History
+
+async function showHistory() {
+  const runs = await call("/api/history");
+  $("history").hidden = runs.length === 0;
+  const words = (run) => run.state !== "finished" ? run.state : run.exitCode === 0 ? "done" : `ended with code ${run.exitCode}`;
+  $("history-list").replaceChildren(...runs.map((run) => element("tr", { "data-run": run.run },
+    element("td", { text: new Date(run.begun * 1000).toLocaleString() }),
+    element("td", { text: `${run.source} → ${run.target}` }),
+    element("td", { text: words(run), class: run.state === "finished" && run.exitCode !== 0 ? "danger" : "" }),
+    element("td", { text: run.files == null ? "" : `${run.files} files, ${bytes(run.bytes)}`, class: "number" }),
+    element("td", { text: run.seconds == null ? "" : duration(run.seconds), class: "number" }),
+    element("td", {}, ...(run.state === "finished"
+      ? [element("a", { href: `/api/history/report?run=${encodeURIComponent(run.run)}`, download: `plantdb-${run.run}.json`, text: "Report" })] : [])))));
+}
+
 function listen() {
   const events = new EventSource("/api/events");
   events.onmessage = (event) => {
@@ -446,6 +464,11 @@ async function begin() {
     const first = info[side];
     if (!first) continue;
     const scheme = first.split("://")[0];
+    if (info.named.some(({ name }) => first === `${name}:`)) {
+      forms[side].kind.value = `named:${first}`;
+      forms[side].show();
+      continue;
+    }
     forms[side].kind.value = first.includes("://") ? (scheme === "ssh" ? "ssh" : "http") : "path";
     forms[side].show();
     forms[side].fields.querySelector("[name=location]").value = first;
@@ -488,6 +511,7 @@ async function begin() {
     event.preventDefault();
   });
   listen();
+  guarded(showHistory)();
   for (const form of document.querySelectorAll(".side")) if (info[form.dataset.side]) form.requestSubmit();
 }
 

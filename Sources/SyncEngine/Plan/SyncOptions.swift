@@ -55,6 +55,9 @@ public struct SyncOptions: Sendable {
     public var selection = ScanSelection()
     /// Scans at work at a time; nil: what both sides serve with profit.
     public var transfers: Int?
+    /// How fast content may move, all scans together, on the mean; nil: as fast as it goes. Listings, and
+    /// the digests of ``Comparison/checksum``, are not counted.
+    public var bytesPerSecond: Int64?
     /// How often a scan is tried again after a passing failure (unreachable, source changed).
     public var retries = 2
     /// How long to wait before the first retry of a scan; doubled with each further one, up to

@@ -7,6 +7,17 @@ struct ScanTransfer: Sendable {
     let target: any DatabaseEndpoint
     let options: SyncOptions
     let runID: RunID
+    private let bandwidth: BandwidthLimit?
+
+    init(
+        source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions, runID: RunID
+    ) {
+        self.source = source
+        self.target = target
+        self.options = options
+        self.runID = runID
+        bandwidth = options.bytesPerSecond.map(BandwidthLimit.init(bytesPerSecond:))
+    }
 
     /// Why a scan was not published.
     struct Failure: Error {
@@ -81,7 +92,7 @@ struct ScanTransfer: Sendable {
 
     /// The way: in the kernel where both sides are files of this machine; from or to their
     /// descriptors where one is; else parts. Whoever wants content read back gets parts, whose
-    /// digests are computed in passing.
+    /// digests are computed in passing, and so does who limits the bandwidth.
     private func stage(
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
     ) async throws(Failure) {
@@ -95,8 +106,8 @@ struct ScanTransfer: Sendable {
                     throw incomplete(files: outcome.filesStaged, of: files)
                 }
             } else {
-                let staged = try await transaction.receive(
-                    try await source.parts(of: selection), meter: meter)
+                let parts = try await source.parts(of: selection)
+                let staged = try await transaction.receive(bandwidth?.slow(parts) ?? parts, meter: meter)
                 try check(staged, files: files, bytes: bytes)
             }
         } catch { failures.append(error) }
@@ -105,10 +116,11 @@ struct ScanTransfer: Sendable {
         }
     }
 
-    /// nil: neither side has files of this machine.
+    /// nil: neither side has files of this machine, or the bytes are to be counted in passing.
     private func copyFiles(
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
     ) async throws(DatabaseError) -> LocalCopyOutcome? {
+        guard bandwidth == nil else { return nil }
         if let local = source.fileSource {
             if let receiver = transaction.fileReceiver {
                 return try await receiver.receive(

@@ -1,7 +1,10 @@
 import ArgumentParser
 import Foundation
+import PlantDBConfiguration
 import PlantDBCore
 import SyncApp
+import SyncEngine
+import SyncHistory
 
 struct AppCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,6 +18,7 @@ struct AppCommand: AsyncParsableCommand {
             EXAMPLES
               plantdb app
               plantdb app /data/greenhouse ssh://lab/data/greenhouse
+              plantdb app /data/greenhouse lab:
             """
     )
 
@@ -40,9 +44,26 @@ struct AppCommand: AsyncParsableCommand {
         configuration.version = Version.text
         configuration.source = source.map(Self.absolute)
         configuration.target = target.map(Self.absolute)
-        configuration.askpassProgram = try RemoteOptions.askpassProgram()
+        configuration.askpassProgram = try SecretFile.askpassProgram()
         let console = Console()
         Running.shared.console = console
+        let opener = DatabaseOpener()
+        configuration.namedDatabases = { () throws(DatabaseError) in
+            try opener.configuration?.databases().map { ($0.name, $0.location) } ?? []
+        }
+        configuration.place = { (given) throws(DatabaseError) in
+            let place = try opener.place(of: given)
+            return (place.location, place.access)
+        }
+        do throws(DatabaseError) {
+            if let file = RunHistory.file() { configuration.history = try RunHistory(file: file) }
+        } catch { console.error("warning: \(error.description.printable)") }
+        configuration.keep = { run, source, target in
+            guard let kept = KeptRun(run, source: source, target: target, console: console) else {
+                return nil
+            }
+            return { (report: SyncReport) in kept.finish(report) }
+        }
         let server = AppServer(configuration: configuration)
         let opens = !noBrowser
         try await withTaskCancellationHandler {
@@ -61,7 +82,8 @@ struct AppCommand: AsyncParsableCommand {
 
     /// A path as this process sees it; the page shows the same.
     private static func absolute(_ location: String) -> String {
-        location.contains("://") ? location : URL(fileURLWithPath: location).path
+        location.contains("://") || NamedDatabase.name(in: location) != nil
+            ? location : URL(fileURLWithPath: location).path
     }
 
     private static func openBrowser(_ url: String, _ console: Console) {

@@ -36,11 +36,11 @@ struct CheckCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         let globs = scanGlobs.map { Glob($0.hasSuffix("/") ? String($0.dropLast()) : $0) }
-        let report = try await withDatabase(database, access) { database in
+        let report = try await withDatabase(database, opener) { database in
             let checker = DatabaseChecker(
                 source: database, concurrentScans: database.capabilities.concurrentScans)
             return try await checker.run { scan in

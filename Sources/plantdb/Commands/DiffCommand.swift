@@ -51,7 +51,7 @@ struct DiffCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         var options = SyncOptions()
@@ -63,8 +63,8 @@ struct DiffCommand: AsyncParsableCommand {
 
         let (plan, locations): (SyncPlan, (String, String))
         do {
-            (plan, locations) = try await withDatabase(a, access) { [options] first in
-                try await withDatabase(b, access) { second in
+            (plan, locations) = try await withDatabase(a, opener) { [options] first in
+                try await withDatabase(b, opener) { second in
                     let engine = SyncEngine(source: first, target: second, options: options)
                     return (
                         try await engine.plan(), (first.location.description, second.location.description)

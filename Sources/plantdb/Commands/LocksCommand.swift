@@ -38,10 +38,10 @@ struct LocksListCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = Console()
         Running.shared.console = console
-        let locks = try await withDatabase(database, access) { try await $0.inspectingLocks().heldLocks() }
+        let locks = try await withDatabase(database, opener) { try await $0.inspectingLocks().heldLocks() }
         let lines = json ? locks.map { LockText.json(of: $0).jsonLine } : LockText.lines(locks)
         for line in lines { console.data(line) }
         if locks.isEmpty && !json { console.note("no locks") }
@@ -80,10 +80,10 @@ struct LocksBreakCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = Console()
         Running.shared.console = console
-        try await withDatabase(database, access) { endpoint in
+        try await withDatabase(database, opener) { endpoint in
             let database = try endpoint.inspectingLocks()
             let held = try await database.heldLocks()
             var chosen = held.filter { $0.state != .live }

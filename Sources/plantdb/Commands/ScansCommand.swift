@@ -32,10 +32,10 @@ struct ScansCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = Console()
         Running.shared.console = console
-        try await withDatabase(database, access) { try await list($0, console) }
+        try await withDatabase(database, opener) { try await list($0, console) }
     }
 
     private func list(_ database: any DatabaseEndpoint, _ console: Console) async throws {

@@ -59,7 +59,7 @@ struct ServeCommand: AsyncParsableCommand {
         var configuration = ServerConfiguration()
         if let tokenFile {
             configuration.token = try ServerToken(
-                String(decoding: try RemoteOptions.firstLine(of: tokenFile, "token"), as: UTF8.self))
+                try SecretFile.firstLine(of: tokenFile, "token"))
         }
         configuration.host = host
         configuration.port = port
@@ -72,7 +72,7 @@ struct ServeCommand: AsyncParsableCommand {
         let console = Console()
         Running.shared.console = console
         let settings = configuration
-        try await withDatabase(database, RemoteAccess()) { endpoint in
+        try await withDatabase(database, DatabaseOpener()) { endpoint in
             var logger = Logger(
                 label: "plantdb.serve", factory: { StreamLogHandler.standardError(label: $0) })
             logger.logLevel = .warning

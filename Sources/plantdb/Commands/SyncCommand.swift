@@ -31,6 +31,8 @@ struct SyncCommand: AsyncParsableCommand {
                 plantdb sync A B --delete --max-delete 50 --trash
               In a nightly job:
                 plantdb sync A B -q --lock-wait 15m --min-age 2m --report last.json
+              On a scanner, as scans are taken, each when nothing of it is newer than 2 min:
+                plantdb sync /data/db lab: --watch --min-age 2m --bwlimit 20M
 
             THE LIST OF -i
               +  new          ~  replaced         t  time or mode only     -  deleted
@@ -57,11 +59,20 @@ struct SyncCommand: AsyncParsableCommand {
     @OptionGroup(title: "Transfer") var transferring: TransferOptions
     @OptionGroup(title: "Locks") var locking: LockOptions
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
+    @OptionGroup(title: "Unattended") var unattended: UnattendedOptions
     @OptionGroup(title: "Output") var output: OutputOptions
 
     mutating func validate() throws {
         if source.isEmpty || target.isEmpty { throw ValidationError("a location must not be empty") }
         if scanGlobs.contains("") { throw ValidationError("a name or pattern must not be empty") }
+        if planning.dryRun && (unattended.watch || unattended.onFinish != nil) {
+            throw ValidationError("--dry-run goes with neither --watch nor --on-finish")
+        }
+        if unattended.watch
+            && (selecting.scansFrom == "-" || remote.passwordFile == "-" || remote.tokenFile == "-")
+        {
+            throw ValidationError("--watch reads no standard input; name a file")
+        }
         if planning.dryRun && output.progress {
             throw ValidationError("--dry-run moves nothing whose --progress could be shown")
         }
@@ -79,47 +90,66 @@ struct SyncCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let access = try remote.access()
+        let opener = try remote.opener()
         let console = try output.console()
         Running.shared.console = console
-        var report: ReportFile?
-        if let path = output.report { report = try ReportFile(path: path) }
         let options = try options()
+        guard unattended.watch else { return try await runOnce(opener, options, console) { _ in } }
+        let place = try opener.place(of: source)
+        guard !place.location.contains("://") else {
+            throw DatabaseError(
+                .unsupported,
+                "changes of \(source.printable) cannot be watched from here; run plantdb sync --watch on its "
+                    + "machine, or sync at intervals with a timer")
+        }
+        try await SourceWatching(path: place.location, minimumAge: selecting.minAge, console: console)
+            .repeatRuns { try await runOnce(opener, options, console, onReport: $0) }
+    }
+
+    /// - Parameter onReport: called with what the run did, before that is said and judged.
+    private func runOnce(
+        _ opener: DatabaseOpener, _ options: SyncOptions, _ console: Console,
+        onReport: @escaping (SyncReport) -> Void
+    ) async throws {
         let runID = RunID.make()
         let events = output.json ? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue) : nil
         console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
+        var ending = RunEnding(console: console)
+        if let path = output.report { ending.report = try ReportFile(path: path) }
         // A dry run is no run.
-        let kept =
-            planning.dryRun ? nil : KeptRun(runID, source: source, target: target, console: console)
-
+        if !planning.dryRun {
+            ending.kept = KeptRun(runID, source: source, target: target, console: console)
+            ending.command = unattended.onFinish.map {
+                FinishCommand(text: $0, run: runID, source: source, target: target)
+            }
+        }
         do {
-            try await withDatabase(source, access) { sourceDatabase in
-                try await withDatabase(target, as: .target, access) { targetDatabase in
+            try await withDatabase(source, opener) { sourceDatabase in
+                try await withDatabase(target, as: .target, opener) { targetDatabase in
                     let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,
                         source: sourceDatabase.location.description,
-                        target: targetDatabase.location.description, runID: runID, report: report,
-                        kept: kept)
+                        target: targetDatabase.location.description, runID: runID, ending: ending)
                     if planning.dryRun {
                         let plan = try await engine.plan()
                         try printer.finish(dryRun: plan, options: options, exitCode: planning.exitCode)
                     } else {
                         let result = await engine.run(runID: runID) { printer.handle($0) }
-                        try printer.finish(result)
+                        onReport(result)
+                        try await printer.finish(result)
                     }
                 }
             }
         } catch {
-            try Self.report(error, of: runID, events: events, to: report, kept: kept, console: console)
+            try await Self.report(error, of: runID, events: events, to: ending)
         }
     }
 
     /// What ended the command before there was a report, said to programs as well.
     private static func report(
-        _ error: any Error, of runID: RunID, events: JSONEvents?, to file: ReportFile?, kept: KeptRun?,
-        console: Console
-    ) throws -> Never {
+        _ error: any Error, of runID: RunID, events: JSONEvents?, to ending: RunEnding
+    ) async throws -> Never {
         let failure: CommandFailure
         switch error {
         case let error as CommandFailure: failure = error
@@ -131,12 +161,11 @@ struct SyncCommand: AsyncParsableCommand {
         let report = SyncReport(runID: runID, error: failure.error)
         let summary = writer.summary(report, exitCode: status.code)
         if events != nil {
-            console.data(writer.error(failure.error).jsonLine, logged: false)
-            console.data(summary.jsonLine, logged: false)
-            console.flush()
+            ending.console.data(writer.error(failure.error).jsonLine, logged: false)
+            ending.console.data(summary.jsonLine, logged: false)
+            ending.console.flush()
         }
-        kept?.finish(report, exitCode: status.code, summary: summary.jsonLine)
-        try file?.write(summary.jsonLine)
+        try await ending.take(report, exitCode: status.code, summary: summary.jsonLine)
         throw failure
     }
 }

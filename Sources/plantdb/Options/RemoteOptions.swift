@@ -1,10 +1,8 @@
 import ArgumentParser
-import Foundation
 import Glibc
 import PlantDBClient
 import PlantDBCore
 import PlantDBSync
-import SFTPClient
 
 /// How locations on other machines are reached.
 struct RemoteOptions: ParsableArguments {
@@ -58,33 +56,35 @@ struct RemoteOptions: ParsableArguments {
         if askPass && passwordFile != nil {
             throw ValidationError("--ask-pass and --password-file exclude each other")
         }
-        if user != nil && !askPass && passwordFile == nil {
+        if user != nil && !askPass && passwordFile == nil && Self.environment("PASSWORD_FILE") == nil {
             throw ValidationError("--user needs --ask-pass or --password-file")
         }
     }
 
-    /// - Throws: where the password cannot be read.
-    func access() throws(DatabaseError) -> RemoteAccess {
+    /// - Throws: where the password or the token cannot be read.
+    func opener() throws(DatabaseError) -> DatabaseOpener {
         var access = RemoteAccess()
         access.sshOptions = sshOption
-        access.identity = identity
+        access.identity = identity ?? Self.environment("IDENTITY")
         access.acceptsNewHostKey = acceptNewHostKey
         access.isInteractive = Self.hasTerminal
-        access.certificateAuthority = cacert
+        access.certificateAuthority = cacert ?? Self.environment("CACERT")
         access.sendsTokenUnencrypted = sendTokenUnencrypted
-        if let tokenFile {
-            access.token = BearerToken(
-                String(decoding: try Self.firstLine(of: tokenFile, "token"), as: UTF8.self))
+        if let file = tokenFile ?? Self.environment("TOKEN_FILE") {
+            access.token = BearerToken(try SecretFile.firstLine(of: file, "token"))
         }
         if let password = try password() {
-            if let user {
-                access.login = Login(user: user, password: String(decoding: password, as: UTF8.self))
+            if let user = user ?? Self.environment("USER") {
+                access.login = Login(user: user, password: password)
             }
-            do throws(SFTPError) {
-                access.askpass = try AskpassServer(Secret(password), program: try Self.ownPath())
-            } catch { throw DatabaseError(.io, "cannot hand the password to ssh", cause: error.message) }
+            access.askpass = try SecretFile.askpass(password)
         }
-        return access
+        return DatabaseOpener(options: access)
+    }
+
+    /// `PLANTDB_…`, which counts where the option is not given.
+    private static func environment(_ name: String) -> String? {
+        Terminal.environment("PLANTDB_" + name).flatMap { $0.isEmpty ? nil : $0 }
     }
 
     private static var hasTerminal: Bool {
@@ -93,7 +93,7 @@ struct RemoteOptions: ParsableArguments {
         return terminal >= 0
     }
 
-    private func password() throws(DatabaseError) -> [UInt8]? {
+    private func password() throws(DatabaseError) -> String? {
         if askPass {
             // getpass(3) keeps no more than it must, and writes to the terminal itself.
             guard Self.hasTerminal, let text = getpass("Password: ") else {
@@ -101,41 +101,9 @@ struct RemoteOptions: ParsableArguments {
                     .authentication, "there is no terminal to ask for the password at; use --password-file")
             }
             defer { memset(text, 0, strlen(text)) }
-            return Array(String(cString: text).utf8)
+            return String(cString: text)
         }
-        guard let passwordFile else { return nil }
-        return try Self.firstLine(of: passwordFile, "password")
-    }
-
-    static func firstLine(of file: String, _ what: String) throws(DatabaseError) -> [UInt8] {
-        let bytes: [UInt8]
-        do {
-            bytes =
-                file == "-"
-                ? Array(try FileHandle.standardInput.readToEnd() ?? Data())
-                : Array(try Data(contentsOf: URL(fileURLWithPath: file)))
-        } catch {
-            throw DatabaseError(
-                .invalidArgument, "cannot read the \(what) from \(file.printable)",
-                cause: error.localizedDescription)
-        }
-        let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
-        guard !line.isEmpty else {
-            throw DatabaseError(
-                .invalidArgument, "\(file.printable) begins with an empty line: no \(what)")
-        }
-        return Array(line)
-    }
-
-    /// ssh starts this program once more to be asked for the password.
-    static func askpassProgram() throws(DatabaseError) -> String {
-        do throws(SFTPError) { return try ownPath() } catch { throw DatabaseError(.io, error.message) }
-    }
-
-    private static func ownPath() throws(SFTPError) -> String {
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let count = readlink("/proc/self/exe", &buffer, 4096)
-        guard count > 0 else { throw SFTPError(.local, "/proc/self/exe cannot be read") }
-        return String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        guard let file = passwordFile ?? Self.environment("PASSWORD_FILE") else { return nil }
+        return try SecretFile.firstLine(of: file, "password")
     }
 }

@@ -69,6 +69,14 @@ struct TransferOptions: ParsableArguments {
     var retries: Int?
 
     @Option(
+        name: .customLong("bwlimit"),
+        help: ArgumentHelp(
+            "Move at most this many bytes a second: 500k, 10M. (default: as fast as it goes)",
+            valueName: "rate"),
+        transform: Transforms.rate)
+    var bandwidthLimit: Int64?
+
+    @Option(
         help: ArgumentHelp(
             "What is flushed to disk. auto: what replaces something, first; always: all that is reported done.",
             valueName: "when"))
@@ -78,6 +86,7 @@ struct TransferOptions: ParsableArguments {
         options.transfers = transfers
         if let retries { options.retries = retries }
         options.durability = fsync
+        options.bytesPerSecond = bandwidthLimit
     }
 }
 
@@ -97,6 +106,21 @@ struct LockOptions: ParsableArguments {
     func apply(to options: inout SyncOptions) {
         options.lockWait = lockWait ?? .zero
         options.locksSource = !noSourceLock
+    }
+}
+
+struct UnattendedOptions: ParsableArguments {
+    @Flag(help: "Go on: sync again whenever something changes in SOURCE, a folder of this machine.")
+    var watch = false
+
+    @Option(
+        help: ArgumentHelp(
+            "When a run has ended, give this to sh, its summary (as --report has it) on standard input.",
+            valueName: "command"))
+    var onFinish: String?
+
+    mutating func validate() throws {
+        if onFinish == "" { throw ValidationError("--on-finish needs a command") }
     }
 }
 

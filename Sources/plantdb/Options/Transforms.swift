@@ -29,6 +29,16 @@ enum Transforms {
         throw ValidationError("“\(text.printable)” is no limit: write a number of files, or 0% to 100%")
     }
 
+    /// `500k`, `10M`, `1.5G`: bytes a second, in SI units; with an `i` (`10Mi`) in powers of 1024.
+    static func rate(_ text: String) throws(ValidationError) -> Int64 {
+        guard let rate = Sizes.parse(text), rate >= 1000 else {
+            throw ValidationError(
+                "“\(text.printable)” is no rate: write bytes a second such as 500k, 10M or 1.5G; 1k is the least"
+            )
+        }
+        return rate
+    }
+
     /// `key=value`; the value may hold further equals signs.
     static func condition(_ text: String) throws(ValidationError) -> MetadataCondition {
         guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {

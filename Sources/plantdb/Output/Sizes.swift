@@ -17,6 +17,24 @@ enum Sizes {
             ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\(Int(value.rounded())) \(units[unit])"
     }
 
+    /// Reads `500k`, `10M`, `1.5G`, and `10Mi` in powers of 1024; nil for anything else: a number without
+    /// a unit says nothing.
+    static func parse(_ text: String) -> Int64? {
+        let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        let scale: Double
+        switch text.dropFirst(number.count).lowercased() {
+        case "k": scale = 1e3
+        case "m": scale = 1e6
+        case "g": scale = 1e9
+        case "ki": scale = 1024
+        case "mi": scale = 1_048_576
+        case "gi": scale = 1_073_741_824
+        default: return nil
+        }
+        guard let value = Double(number), value.isFinite, value * scale < 1e15 else { return nil }
+        return Int64((value * scale).rounded())
+    }
+
     /// `12.3 MB/s`; `–` for no rate at all.
     static func rate(_ bytesPerSecond: Double) -> String {
         guard bytesPerSecond.isFinite, bytesPerSecond >= 0.5, bytesPerSecond < 9e18 else { return "–" }

@@ -13,13 +13,12 @@ final class SyncPrinter: Sendable {
     private let source: String
     private let target: String
     private let runID: RunID
-    private let report: ReportFile?
-    private let kept: KeptRun?
+    private let ending: RunEnding
     private let lastProgress = Mutex<ContinuousClock.Instant?>(nil)
 
     init(
         console: Console, events: JSONEvents?, itemizes: Bool, source: String, target: String, runID: RunID,
-        report: ReportFile?, kept: KeptRun?
+        ending: RunEnding
     ) {
         self.console = console
         self.events = events
@@ -27,8 +26,7 @@ final class SyncPrinter: Sendable {
         self.source = source
         self.target = target
         self.runID = runID
-        self.report = report
-        self.kept = kept
+        self.ending = ending
     }
 
     // MARK: While it runs
@@ -102,7 +100,7 @@ final class SyncPrinter: Sendable {
     // MARK: When it has ended
 
     /// - Throws: ``ExitStatus`` unless all is in sync.
-    func finish(_ result: SyncReport) throws {
+    func finish(_ result: SyncReport) async throws {
         let status = ExitStatus(result).namingSignal
         for line in ReportText.lines(result, verbose: console.isVerbose) { sayAtEnd(line) }
         console.flush()
@@ -115,8 +113,7 @@ final class SyncPrinter: Sendable {
         if unresolved > 0 { console.note(ReportText.unresolvedLine(unresolved)) }
         console.flush()
         let summary = summaryWriter.summary(result, exitCode: status.code).jsonLine
-        kept?.finish(result, exitCode: status.code, summary: summary)
-        try report?.write(summary)
+        try await ending.take(result, exitCode: status.code, summary: summary)
         if status != .inSync { throw status }
     }
 
@@ -146,7 +143,7 @@ final class SyncPrinter: Sendable {
             console.data(events.summary(of: plan, exitCode: status.code).jsonLine, logged: false)
         }
         console.flush()
-        try report?.write(summaryWriter.summary(of: plan, exitCode: status.code).jsonLine)
+        try ending.report?.write(summaryWriter.summary(of: plan, exitCode: status.code).jsonLine)
         if status != .inSync { throw status }
     }
 

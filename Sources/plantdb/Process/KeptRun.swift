@@ -31,6 +31,14 @@ struct KeptRun: Sendable {
         }
     }
 
+    /// With the exit code and the summary that `plantdb sync` would have had.
+    func finish(_ report: SyncReport) {
+        let status = ExitStatus(report)
+        let summary = JSONEvents(schema: JSONEvents.syncSchema, run: report.runID.rawValue)
+            .summary(report, exitCode: status.code)
+        finish(report, exitCode: status.code, summary: summary.jsonLine)
+    }
+
     private static func warn(_ error: DatabaseError, _ console: Console) {
         console.error("warning: this run is not kept: \(error.description.printable)")
     }

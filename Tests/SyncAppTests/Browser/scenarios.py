@@ -83,6 +83,33 @@ def whole_way(page):
     assert width <= 390, width
 
 
+def named_and_history(page):
+    form = page.locator("form[data-side=source]")
+    # The command named it: it is chosen and connected already.
+    expect(form.locator("select")).to_have_value("named:field:")
+    expect(form.locator(".facts")).to_contain_text("3 scans")
+    target = page.locator("form[data-side=target]")
+    target.locator("select").select_option("named:backup:")
+    target.locator("button.test").click()
+    expect(page.locator("#rows .row").first).to_be_visible(timeout=20000)
+    expect(page.locator("#history")).to_be_hidden()
+    select_all(page)
+    page.locator("#bandwidth").fill("0.02")
+    start_and_wait(page)
+    took = page.evaluate("fetch('/api/history').then((answer) => answer.json()).then((runs) => runs[0].seconds)")
+    assert took > 1, took
+    page.locator("#history summary").click()
+    expect(page.locator("#history-list tr")).to_have_count(1)
+    expect(page.locator("#history-list")).to_contain_text("done")
+    with page.expect_download() as download:
+        page.locator("#history-list a").click()
+    assert json.load(open(download.value.path()))["exitCode"] == 0
+    picture(page, "history")
+    page.reload()
+    page.locator("#history summary").click()
+    expect(page.locator("#history-list")).to_contain_text(values["target"])
+
+
 def failing_connection(page):
     facts = connect(page, "source", folder + "/nowhere")
     expect(facts).to_contain_text("there is no database")
