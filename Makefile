@@ -47,6 +47,10 @@ release: set-up-build ## build .build/release/plantdb
 install: release ## install the command, manual pages, completions and systemd units (PREFIX=~/.local)
 	@Scripts/install.sh $(PREFIX)
 
+.PHONY: doc
+doc: set-up-build ## the documentation of commands and libraries, as a DocC archive (two minutes)
+	@Scripts/doc.sh
+
 .PHONY: bench
 bench: release set-up-bench ## time plantdb against cp, rsync, rclone and upstream (half an hour, 5 GB)
 	$(SWIFT) build $(RELEASE) --product plantdb-bench
