@@ -96,7 +96,7 @@ let package = Package(
         .target(
             name: "PlantDBServer",
             dependencies: [
-                "PlantDBCore", "PlantDBWire", "ZipStream",
+                "PlantDBCore", "PlantDBWire", "ZipStream", "CArgon2", "CCrypt",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -108,6 +108,9 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]
         ),
+        // The passwords of PlantDB's accounts: Argon2id, and bcrypt by crypt(3).
+        .systemLibrary(name: "CArgon2", providers: [.apt(["libargon2-dev"])]),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .target(name: "DatabaseCheck", dependencies: ["PlantDBCore"]),
         .target(
             name: "PlantDBSync",

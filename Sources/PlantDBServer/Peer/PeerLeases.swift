@@ -51,6 +51,8 @@ actor PeerLeases {
         return id
     }
 
+    var transactionCount: Int { transactions.count }
+
     private static let limitForOneOwner = 100
 
     private static func tooMany(_ what: String) -> DatabaseError {

@@ -2,13 +2,15 @@ import HTTPTypes
 import Hummingbird
 import PlantDBCore
 
-/// Answers the reading calls of upstream's REST API, releases 0.14 and 0.16, for one database.
+/// Answers the calls of upstream's REST API, releases 0.14 and 0.16, for one database.
 struct RestService: Sendable {
     let endpoint: any DatabaseEndpoint
     /// Of the program.
     let version: String
     /// Before every path: empty, or with a slash at its beginning.
     let prefix: String
+    /// Of one upload, in bytes.
+    let uploadLimit: Int64
 
     /// Metadata larger than this is refused, in bytes.
     private static let metadataLimit = 16 << 20
@@ -193,7 +195,7 @@ struct RestService: Sendable {
     }
 
     /// Upstream names a scan by its own directory, also one in a timelapse container.
-    private func manifest(_ name: String) async throws(DatabaseError) -> ScanManifest {
+    func manifest(_ name: String) async throws(DatabaseError) -> ScanManifest {
         let id = try ScanID(name)
         if let found = try await wholeManifest(id) { return found }
         for scan in try await scans() where scan.container != nil && scan.name == name {
@@ -210,19 +212,19 @@ struct RestService: Sendable {
         return manifest
     }
 
-    private func index(_ manifest: ScanManifest) async throws(DatabaseError) -> FileIndex {
+    func index(_ manifest: ScanManifest) async throws(DatabaseError) -> FileIndex {
         try FileIndex(
             parsing: try await endpoint.contents(of: .index, in: manifest, limit: Self.metadataLimit) ?? [])
     }
 
-    private func find(_ scan: String, _ fileset: String) async throws(DatabaseError) -> (
+    func find(_ scan: String, _ fileset: String) async throws(DatabaseError) -> (
         ScanManifest, IndexedFileset
     ) {
         let manifest = try await manifest(scan)
         return (manifest, try self.fileset(fileset, in: try await index(manifest), scan))
     }
 
-    private func fileset(_ id: String, in index: FileIndex, _ scan: String) throws(DatabaseError)
+    func fileset(_ id: String, in index: FileIndex, _ scan: String) throws(DatabaseError)
         -> IndexedFileset
     {
         guard let found = index.fileset(id) else {
@@ -231,7 +233,7 @@ struct RestService: Sendable {
         return found
     }
 
-    private func file(_ id: String, in fileset: IndexedFileset, _ scan: String) throws(DatabaseError)
+    func file(_ id: String, in fileset: IndexedFileset, _ scan: String) throws(DatabaseError)
         -> IndexedFile
     {
         guard let found = fileset.file(id) else {
@@ -242,7 +244,7 @@ struct RestService: Sendable {
     }
 
     /// Empty where there is none, as upstream has it.
-    private func metadata(at path: ScanPath, _ manifest: ScanManifest) async throws(DatabaseError)
+    func metadata(at path: ScanPath, _ manifest: ScanManifest) async throws(DatabaseError)
         -> JSONObject
     {
         guard

@@ -8,33 +8,83 @@ import PlantDBWire
 struct AccessGate: Sendable {
     /// SHA-256 of the token, so that comparing takes the same time for every wrong one.
     private let token: SHA256.Digest
+    private let desk: AccountDesk
+    private let isLoopback: Bool
     private let readingIsOpen: Bool
     private let writingIsOpen: Bool
 
-    init(token: ServerToken, readingIsOpen: Bool, writingIsOpen: Bool) {
+    init(token: ServerToken, desk: AccountDesk, isLoopback: Bool, readingIsOpen: Bool, writingIsOpen: Bool) {
+        self.desk = desk
+        self.isLoopback = isLoopback
         self.token = SHA256.hash(data: Array(token.text.utf8))
         self.readingIsOpen = readingIsOpen
         self.writingIsOpen = writingIsOpen
     }
 
     func caller(of request: Request) -> Caller {
-        let isKnown = presentedToken(request).map { SHA256.hash(data: Array($0.utf8)) == token } ?? false
+        if let text = presentedToken(request) {
+            if SHA256.hash(data: Array(text.utf8)) == token {
+                return Caller(name: "token", mayRead: true, mayWrite: true, token: text)
+            }
+            if let (account, scope) = desk.bearer(of: text) {
+                return Caller(
+                    name: "account \(account.name)", mayRead: true, mayWrite: account.mayWrite,
+                    account: account.name, fullName: account.fullName, scope: scope, token: text)
+            }
+        }
+        let isTrusted = isFromThisMachinesPrograms(request)
         return Caller(
-            name: isKnown ? "token" : "anonymous", mayRead: isKnown || readingIsOpen,
-            mayWrite: isKnown || writingIsOpen)
+            name: "anonymous", mayRead: readingIsOpen && isTrusted,
+            mayWrite: writingIsOpen && isTrusted && request.headers[.origin] == nil)
+    }
+
+    /// A page of somebody else's in a browser here reaches this server as well, by a name that was made to
+    /// point here (DNS rebinding), or by a form: neither is anonymous access. Programs send no `Origin`.
+    private func isFromThisMachinesPrograms(_ request: Request) -> Bool {
+        guard isLoopback, let authority = request.head.authority else { return true }
+        let host =
+            authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
+        return host == "localhost" || host == "[::1]" || host.hasPrefix("127.")
     }
 
     /// nil: go on.
-    func refusal(of caller: Caller, by policy: AccessPolicy) -> Response? {
-        guard !caller.satisfies(policy) else { return nil }
-        let error = DatabaseError(
-            .authentication,
-            "this server wants its token for \(policy == .read ? "reading" : "writing"): the one that "
-                + "plantdb serve printed when it started (--token-file)")
-        return Response(
-            status: .unauthorized,
-            headers: [.contentType: "application/json", .wwwAuthenticate: "Bearer"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: error.peerBody)))
+    ///
+    /// - Parameter scan: what the request is about; nil: no scan, or several.
+    func refusal(of caller: Caller, by policy: AccessPolicy, scan: String?) -> Response? {
+        if caller.satisfies(policy) {
+            guard let scope = caller.scope, policy != .anybody else { return nil }
+            let needed: TokenScope.Permission = policy == .read ? .read : .write
+            if let scan,
+                scope.permits(needed, on: scan) || needed == .write && scope.permits(.create, on: scan)
+            {
+                return nil
+            }
+            return answer(
+                DatabaseError(.permissionDenied, "this token is limited to scans that it names"), .forbidden)
+        }
+        let verb = policy == .read ? "reading" : "writing"
+        if caller.isKnown {
+            return answer(
+                DatabaseError(
+                    .permissionDenied,
+                    "the account \(caller.account ?? caller.name) may not change this database: only "
+                        + "contributors and admins may"), .forbidden)
+        }
+        var response = answer(
+            DatabaseError(
+                .authentication,
+                "this server wants its token for \(verb), the one that plantdb serve printed when it started "
+                    + "(--token-file), or that of a login"), .unauthorized)
+        response.headers[.wwwAuthenticate] = "Bearer"
+        return response
+    }
+
+    private func answer(_ error: DatabaseError, _ status: HTTPResponse.Status) -> Response {
+        var body = JSONObject([("error", .string(error.message)), ("message", .string(error.message))])
+        // Peers read the kind of an error.
+        // No error is swallowed: it is JSON that was just made.
+        if let peer = try? JSONValue(parsing: error.peerBody).object { body.merge(peer) }
+        return restJSON(.object(body), status)
     }
 
     /// RFC 6750, section 2.1. Upstream's clients send the text None where they have no token.

@@ -14,6 +14,16 @@ struct Caller: Sendable {
     var name: String
     var mayRead: Bool
     var mayWrite: Bool
+    /// Whoever logged in, or made the token for programs.
+    var account: String?
+    var fullName: String?
+    /// Of a token for programs: what it is limited to.
+    var scope: TokenScope?
+    /// What was presented and is valid.
+    var token: String?
+
+    /// Whether it presented a valid token.
+    var isKnown: Bool { token != nil }
 
     func satisfies(_ policy: AccessPolicy) -> Bool {
         switch policy {

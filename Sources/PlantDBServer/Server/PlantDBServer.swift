@@ -12,7 +12,7 @@ import UnixSignals
 
 /// A REST server over any database endpoint.
 ///
-/// It speaks ``PlantDBWire/PeerProtocol``, and the reading calls of upstream's REST API: that of
+/// It speaks ``PlantDBWire/PeerProtocol``, and upstream's REST API: that of
 /// 0.14 at the root, that of 0.16 and later below `api/v1`. The endpoint stays the caller's: close it after
 /// ``run(signals:)`` returned.
 public final class PlantDBServer: Sendable {
@@ -114,18 +114,27 @@ public final class PlantDBServer: Sendable {
     }
 
     func routes(_ leases: PeerLeases) -> RouteTable {
+        let desk = AccountDesk(accounts: configuration.accounts.map(AccountFile.init))
+        let journal = RequestJournal(logger: logger)
         let gate = AccessGate(
-            token: configuration.token,
+            token: configuration.token, desk: desk, isLoopback: configuration.isLoopback,
             readingIsOpen: configuration.isLoopback || configuration.isOpen,
             writingIsOpen: configuration.isOpen)
-        var table = RouteTable(gate: gate)
+        var table = RouteTable(gate: gate, journal: journal)
         let prefix = configuration.prefix.isEmpty ? "" : String(configuration.prefix.dropFirst()) + "/"
         table.addPeerRoutes(
             PeerService(endpoint: endpoint, leases: leases, version: configuration.version), prefix: prefix)
-        table.addRestRoutes(
-            RestService(
-                endpoint: endpoint, version: configuration.version, prefix: configuration.prefix),
-            prefix: prefix)
+        let rest = RestService(
+            endpoint: endpoint, version: configuration.version, prefix: configuration.prefix,
+            uploadLimit: configuration.maximumUploadBytes)
+        table.addRestRoutes(rest, RestAccounts(desk: desk, rest: rest), prefix: prefix)
+        let document = OpenAPIDocument(
+            entries: table.entries, version: configuration.version, prefix: configuration.prefix
+        ).json
+        table.on(.get, prefix + "openapi.json", .anybody) { _, _, _ in restJSON(document) }
+        table.on(.get, prefix + "metrics", .read) { _, _, _ in
+            journal.metrics(transactions: await leases.transactionCount)
+        }
         return table
     }
 }

@@ -16,25 +16,45 @@ struct RouteTable {
         let method: HTTPRequest.Method
         let path: String
         let policy: AccessPolicy
+        /// nil: no call of the REST API, but of ``PlantDBWire/PeerProtocol``, or of the page itself.
+        var about: RouteDescription?
     }
 
     let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
     private let gate: AccessGate
     private(set) var entries: [Entry] = []
 
-    init(gate: AccessGate) { self.gate = gate }
+    private let journal: RequestJournal
+
+    init(gate: AccessGate, journal: RequestJournal) {
+        self.gate = gate
+        self.journal = journal
+    }
 
     /// - Parameter path: without a slash at its beginning; `:name` stands for a component.
     mutating func on(
         _ method: HTTPRequest.Method, _ path: String, _ policy: AccessPolicy,
+        _ about: RouteDescription? = nil,
         _ respond: @escaping @Sendable (Request, ServerContext, Caller) async throws -> Response
     ) {
-        entries.append(Entry(method: method, path: path, policy: policy))
-        let gate = gate
+        entries.append(Entry(method: method, path: path, policy: policy, about: about))
+        let (gate, journal) = (gate, journal)
         router.on(RouterPath("/" + path), method: method) { request, context in
             let caller = gate.caller(of: request)
-            if let refusal = gate.refusal(of: caller, by: policy) { return refusal }
-            return try await respond(request, context, caller)
+            return try await journal.noting(request, route: path, caller: caller) {
+                let scan =
+                    context.parameters.get("scan")
+                    ?? (path.hasSuffix("/**") ? context.parameters.getCatchAll().first.map(String.init) : nil)
+                // Whoever is limited to some scans may still ask what the server is, and log out.
+                let isLimited = policy != .anybody && about?.isAboutNoScan != true
+                if let refusal = gate.refusal(
+                    of: caller, by: isLimited || caller.scope == nil ? policy : .anybody,
+                    scan: scan.flatMap { percentDecoded($0[...]) })
+                {
+                    return refusal
+                }
+                return try await respond(request, context, caller)
+            }
         }
     }
 }

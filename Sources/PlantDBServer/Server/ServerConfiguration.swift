@@ -16,6 +16,11 @@ public struct ServerConfiguration: Sendable {
     public var certificate: String?
     public var privateKey: String?
 
+    /// Of one archive or file that is uploaded, in bytes.
+    public var maximumUploadBytes: Int64 = 64 << 30
+    /// `users.json` of the database, whose accounts may log in; nil: the token alone lets in.
+    public var accounts: String?
+
     /// Of the program that serves; peers show it.
     public var version = "unknown"
 

@@ -9,10 +9,11 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Serve a database over HTTP to plantdb on other machines.",
         discussion: """
-            Other machines sync with it as http://HOST:PORT, or https:// with a certificate. \
-            On this machine everybody may read; writing needs the token that is printed at the \
-            start. From beyond this machine the token is needed for reading too, and TLS is \
-            wanted. Ends with SIGINT or SIGTERM.
+            Other machines sync with it as http://HOST:PORT, or https:// with a certificate; PlantDB's \
+            own Python clients list, download, upload and log in. On this machine everybody may read; \
+            writing needs the token that is printed at the start, or an account of the database's \
+            users.json that may write. From beyond this machine reading needs one too, and TLS is wanted. \
+            Ends with SIGINT or SIGTERM.
 
             EXAMPLES
               plantdb serve /data/greenhouse
@@ -38,6 +39,15 @@ struct ServeCommand: AsyncParsableCommand {
             "The first line of this file is the token, instead of a new one; - for standard input.",
             valueName: "file"))
     var tokenFile: String?
+
+    @Option(
+        name: .customLong("upload-limit"),
+        help: ArgumentHelp("Take no larger archive or file: 500M, 10G. (default: 64Gi)", valueName: "size"),
+        transform: Transforms.size)
+    var uploadLimit: Int64?
+
+    @Flag(help: "Write a line for every request to standard error.")
+    var log = false
 
     @Flag(help: "Whoever reaches the server may write.")
     var open = false
@@ -69,13 +79,16 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.certificate = tlsCertificate
         configuration.privateKey = tlsKey
         configuration.version = Version.text
+        if let uploadLimit { configuration.maximumUploadBytes = uploadLimit }
         let console = Console()
         Running.shared.console = console
+        let place = try DatabaseOpener().place(of: database)
+        if !place.location.contains("://") { configuration.accounts = place.location + "/users.json" }
         let settings = configuration
         try await withDatabase(database, DatabaseOpener()) { endpoint in
             var logger = Logger(
                 label: "plantdb.serve", factory: { StreamLogHandler.standardError(label: $0) })
-            logger.logLevel = .warning
+            logger.logLevel = log ? .info : .warning
             let server = try PlantDBServer(endpoint, configuration: settings, logger: logger)
             try await withTaskCancellationHandler {
                 // A task of its own: it is stopped gracefully, not cancelled.

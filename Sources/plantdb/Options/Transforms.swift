@@ -29,6 +29,14 @@ enum Transforms {
         throw ValidationError("“\(text.printable)” is no limit: write a number of files, or 0% to 100%")
     }
 
+    /// `500M`, `10G`, `64Gi`: bytes.
+    static func size(_ text: String) throws(ValidationError) -> Int64 {
+        guard let size = Sizes.parse(text), size > 0 else {
+            throw ValidationError("“\(text.printable)” is no size: write 500M, 10G, 64Gi and the like")
+        }
+        return size
+    }
+
     /// `500k`, `10M`, `1.5G`: bytes a second, in SI units; with an `i` (`10Mi`) in powers of 1024.
     static func rate(_ text: String) throws(ValidationError) -> Int64 {
         guard let rate = Sizes.parse(text), rate >= 1000 else {

@@ -4,16 +4,16 @@ import NIOCore
 import PlantDBCore
 import Synchronization
 
-/// A file of this machine that has no name: what is held back until a commit, of any size. It goes
+/// A file of this machine that has no name: what is held back until it may be passed on, of any size. It goes
 /// with the last reference to it.
-final class Spool: Sendable {
+public final class Spool: Sendable {
     private let descriptor: CInt
     private let end = Mutex<Int64>(0)
     private static let pieceSize = 256 << 10
 
     /// In the directory for temporary files (`TMPDIR`).
     /// - Throws: `io`, `noSpace`.
-    init() throws(DatabaseError) {
+    public init() throws(DatabaseError) {
         let path = NSTemporaryDirectory() + "/plantdb-upload-\(UInt64.random(in: .min ... .max))"
         descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.failure("make") }
@@ -23,10 +23,10 @@ final class Spool: Sendable {
     deinit { close(descriptor) }
 
     /// In bytes.
-    var size: Int64 { end.withLock { $0 } }
+    public var size: Int64 { end.withLock { $0 } }
 
     /// Appends; one task at a time.
-    func append(_ bytes: ByteBuffer) async throws(DatabaseError) {
+    public func append(_ bytes: ByteBuffer) async throws(DatabaseError) {
         guard bytes.readableBytes > 0 else { return }
         let (descriptor, start) = (descriptor, size)
         try await Threads.run { () throws(DatabaseError) in
@@ -45,7 +45,7 @@ final class Spool: Sendable {
     }
 
     /// Reads a range from its beginning, a piece a call. One task pulls.
-    func reader(_ range: Range<Int64>) -> @Sendable () async throws(DatabaseError) -> ByteBuffer? {
+    public func reader(_ range: Range<Int64>) -> @Sendable () async throws(DatabaseError) -> ByteBuffer? {
         let reader = Reader(spool: self, position: range.lowerBound, end: range.upperBound)
         return { () async throws(DatabaseError) in try await reader.next() }
     }
@@ -81,7 +81,7 @@ final class Spool: Sendable {
         return DatabaseError(
             number == ENOSPC || number == EDQUOT ? .noSpace : .io,
             "cannot \(what) a temporary file in \(NSTemporaryDirectory()), where scans are held until they are "
-                + "sent; set TMPDIR to a directory with space for the largest one",
+                + "passed on; set TMPDIR to a directory with space for the largest one",
             cause: String(cString: strerror(number)))
     }
 }

@@ -1,0 +1,440 @@
+import FSDB
+import Foundation
+import Glibc
+import NIOCore
+import PlantDBCore
+import PlantDBTesting
+import Testing
+import ZipStream
+
+@testable import PlantDBServer
+
+/// The calls that change the database, as upstream's clients and others send them.
+@Suite struct RestWritingTests {
+    private let folder: TemporaryDirectory
+    private var path: String { folder.appending("db") }
+
+    init() throws {
+        folder = try TemporaryDirectory()
+        try SampleDatabase.plants(1, images: 2, seed: 3).write(to: folder.appending("db"))
+    }
+
+    private func serving(_ body: @Sendable (RestClient) async throws -> Void) async throws {
+        try await withServer(path, { $0.isOpen = true }) { client, _ in try await body(client) }
+        try folder.remove()
+    }
+
+    private func archive(
+        _ files: [(String, String)], method: ZipEntry.Method = .deflated, sizes: Bool = true
+    ) throws -> [UInt8] {
+        var zip = ZipWriter()
+        var bytes: [UInt8] = []
+        for (name, text) in files {
+            let size = Int64(text.utf8.count)
+            bytes += Array(buffer: try zip.begin(name, size: size, modified: 1_700_000_000, method: method))
+            for piece in try zip.write(ByteBuffer(string: text)) { bytes += Array(buffer: piece) }
+            bytes += Array(buffer: try zip.end())
+        }
+        return bytes + Array(buffer: try zip.finish())
+    }
+
+    private static let index =
+        #"{"filesets":[{"id":"images","files":[{"id":"a","file":"a.jpg"}]}]}"#
+    private static let good = [
+        ("files.json", index), ("images/a.jpg", String(repeating: "image", count: 50_000)),
+        ("metadata/metadata.json", #"{"object":{"species":"ü"}}"#),
+        ("metadata/images/a.json", #"{"channel":"rgb"}"#),
+    ]
+
+    private func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path + "/" + name) }
+
+    private func text(_ name: String) throws -> String {
+        String(decoding: try bytesOnDisk(path + "/" + name), as: UTF8.self)
+    }
+
+    @Test("An archive becomes a scan, in both dialects and both layouts")
+    func archives() async throws {
+        try await serving { client in
+            for (number, (base, top)) in [
+                ("/archive/", ""), ("/api/v1/assets/archive/", ""), ("/archive/", "top"),
+            ]
+            .enumerated() {
+                let name = "new\(number)"
+                let files = Self.good.map { (top.isEmpty ? $0.0 : "\(name)/\($0.0)", $0.1) }
+                let answer = try await client.post(
+                    base + name,
+                    form: [.archive(try archive(files, method: number == 0 ? .stored : .deflated))])
+                #expect(answer.status == 200, "\(answer.text)")
+                #expect(
+                    try Set(answer.json()["files"]?.array?.compactMap(\.string) ?? [])
+                        == Set(Self.good.map(\.0)))
+                for (file, content) in Self.good { #expect(try text("\(name)/\(file)") == content) }
+                #expect(try await client.send("GET", "/scans/\(name)").json()["id"]?.string == name)
+            }
+            // Nothing is left behind, and the database is one that FSDB opens.
+            let database = try FSDB(path)
+            try database.connect()
+            #expect(try database.listScans().sorted() == ["new0", "new1", "new2", "plant_0"])
+            database.disconnect()
+        }
+    }
+
+    @Test("An archive of a scan that is there changes nothing, and says so")
+    func existingScan() async throws {
+        try await serving { client in
+            let before = try treeSnapshot(path + "/plant_0")
+            for base in ["/archive/", "/api/v1/assets/archive/"] {
+                let answer = try await client.post(base + "plant_0", form: [.archive(try archive(Self.good))])
+                #expect(answer.status == 409)
+                #expect(try answer.json()["error"]?.string?.contains("already exists") == true)
+                #expect(try answer.json()["message"]?.string?.contains("already exists") == true)
+            }
+            #expect(try treeSnapshot(path + "/plant_0") == before)
+        }
+    }
+
+    @Test(
+        "What is no such archive leaves nothing visible",
+        arguments: [
+            "json", "no form", "empty", "no zip", "cut zip", "damaged", "no index", "bad index",
+            "bad metadata", "dots",
+            "absolute", "two tops", "wrong part", "wrong type", "cut form",
+        ])
+    func refusals(_ kind: String) async throws {
+        try await serving { client in
+            var good = try archive(Self.good, method: .stored)
+            let answer: RestClient.Answer
+            switch kind {
+            case "json": answer = try await client.post("/api/v1/assets/archive/new", json: [:])
+            case "no form":
+                answer = try await client.send("POST", "/archive/new", good, type: "application/zip")
+            case "empty": answer = try await client.post("/archive/new", form: [])
+            case "no zip":
+                answer = try await client.post("/archive/new", form: [.archive(Array("text".utf8))])
+            case "cut zip":
+                answer = try await client.post("/archive/new", form: [.archive(Array(good.dropLast(30)))])
+            case "damaged":
+                let place = try #require(Array(good).firstRange(of: Array("imageimage".utf8)))
+                good[place.lowerBound + 1] ^= 1
+                answer = try await client.post("/archive/new", form: [.archive(good)])
+            case "no index":
+                answer = try await client.post(
+                    "/archive/new", form: [.archive(try archive(Array(Self.good.dropFirst())))])
+            case "bad index":
+                answer = try await client.post(
+                    "/archive/new", form: [.archive(try archive(Self.good + [("a/files.json", "{")]))])
+                // That one is no index; the scan's own is.
+                #expect(answer.status == 200)
+                #expect(
+                    try await client.post(
+                        "/archive/other", form: [.archive(try archive([("files.json", "{")]))]
+                    ).status == 400)
+                #expect(!exists("other"))
+                return
+            case "bad metadata":
+                answer = try await client.post(
+                    "/archive/new",
+                    form: [
+                        .archive(try archive([("files.json", Self.index), ("metadata/metadata.json", "[]")]))
+                    ])
+            case "dots", "absolute":
+                // Our own writer makes no such name: another of the same length is put in its place.
+                var bytes = try archive(Self.good + [("AA/AA/pwned", "x")], method: .stored)
+                let name = Array((kind == "dots" ? "../../pwned" : "/////pwned").utf8)
+                while let place = bytes.firstRange(of: Array("AA/AA/pwned".utf8)) {
+                    bytes.replaceSubrange(place, with: name)
+                }
+                answer = try await client.post("/archive/new", form: [.archive(bytes)])
+            case "two tops":
+                answer = try await client.post(
+                    "/archive/new",
+                    form: [.archive(try archive([("new/files.json", Self.index), ("b/x", "y")]))])
+            case "wrong part":
+                answer = try await client.post("/archive/new", form: [.archive(good, name: "file")])
+            case "wrong type":
+                answer = try await client.post(
+                    "/archive/new",
+                    form: [.init(name: "zip_file", fileName: "a.zip", type: "text/plain", content: good)])
+            default:
+                let form = RestClient.form([.archive(good)], "b")
+                answer = try await client.send(
+                    "POST", "/archive/new", Array(form.dropLast(20)), type: "multipart/form-data; boundary=b")
+            }
+            #expect(answer.status == 400, "\(kind): \(answer.status) \(answer.text)")
+            #expect(try answer.json()["message"]?.string != nil)
+            #expect(
+                !exists("new") && !exists("pwned")
+                    && !FileManager.default.fileExists(atPath: folder.appending("pwned")))
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: path).allSatisfy {
+                    $0.hasPrefix(".") || ["plant_0", "romidb"].contains($0)
+                })
+        }
+    }
+
+    @Test("More than the limit is refused before and while it is sent")
+    func limits() async throws {
+        try await withServer(
+            path,
+            {
+                $0.isOpen = true
+                $0.maximumUploadBytes = 1000
+            }
+        ) { client, _ in
+            let answer = try await client.post("/archive/new", form: [.archive(try archive(Self.good))])
+            #expect(answer.status == 400 && answer.text.contains("1000 bytes"))
+            // A small archive that is large outside.
+            let bomb = try archive([
+                ("files.json", Self.index), ("images/a.jpg", String(repeating: "0", count: 100_000)),
+            ])
+            #expect(bomb.count < 1000)
+            #expect(try await client.post("/archive/new", form: [.archive(bomb)]).status == 400)
+            #expect(!exists("new"))
+        }
+        try folder.remove()
+    }
+
+    @Test("An upload that is cut in the middle leaves nothing, and the same scan can be sent again")
+    func cutConnection() async throws {
+        try await serving { client in
+            let bytes = try archive(Self.good, method: .stored)
+            let form = RestClient.form([.archive(bytes)], "b")
+            let port = try #require(URL(string: client.base)?.port)
+            let head =
+                "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+            let socket = try PlainConnection(port: port)
+            try socket.send(Array(head.utf8) + form.prefix(form.count / 2))
+            socket.close()
+            // The server learns of it when it reads.
+            for _ in 0..<100 where exists("new") { try await Task.sleep(for: .milliseconds(50)) }
+            #expect(!exists("new"))
+            var status = 0
+            for _ in 0..<100 {
+                status = try await client.post("/archive/new", form: [.archive(bytes)]).status
+                if status == 200 { break }
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            #expect(status == 200)
+        }
+    }
+
+    @Test("Two that upload one scan at once: one makes it, the other is told")
+    func parallelUploads() async throws {
+        try await serving { client in
+            let bytes = try archive(Self.good)
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<6 {
+                    group.addTask { try await client.post("/archive/new", form: [.archive(bytes)]).status }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(statuses.count(where: { $0 == 200 }) == 1, "\(statuses)")
+            #expect(statuses.allSatisfy { [200, 409, 423].contains($0) }, "\(statuses)")
+            #expect(try text("new/files.json") == Self.index)
+        }
+    }
+
+    @Test("A scan, a fileset, a file and metadata are made call by call", arguments: [true, false])
+    func callByCall(isRoot: Bool) async throws {
+        try await serving { client in
+            let first: RestClient.Answer
+            if isRoot {
+                first = try await client.post(
+                    "/api/scan", json: ["name": "new", "metadata": ["object": ["species": "Col"]]])
+            } else {
+                first = try await client.post(
+                    "/api/v1/scans/new", json: ["metadata": ["object": ["species": "Col"]]])
+            }
+            #expect(first.status == 201, "\(first.text)")
+            #expect(try first.json()["id"]?.string == "new")
+            let scan = isRoot ? "/api/scan/new" : "/api/v1/scans/new"
+            let metadata = try await client.send("GET", scan + "/metadata").json()["metadata"]
+            #expect(
+                metadata?["object"]?["species"]?.string == "Col" && metadata?["owner"]?.string == "anonymous")
+            let again =
+                isRoot
+                ? try await client.post("/api/scan", json: ["name": "new"])
+                : try await client.post("/api/v1/scans/new", json: [:])
+            #expect(again.status == 409)
+
+            let fileset =
+                isRoot
+                ? try await client.post(
+                    "/api/fileset",
+                    json: ["scan_id": "new", "fileset_id": "images", "metadata": ["task": "x"]])
+                : try await client.post("/api/v1/filesets/new/images", json: ["metadata": ["task": "x"]])
+            #expect(fileset.status == 201, "\(fileset.text)")
+            let content = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            let parts: [RestClient.Part] = [
+                // The file before its fields, which other clients than Python's may do.
+                .init(name: "file", fileName: "x", type: "image/jpeg", content: content),
+                .field("ext", "jpg"), .field("metadata", #"{"channel": "rgb"}"#),
+            ]
+            let file =
+                isRoot
+                ? try await client.post(
+                    "/api/file",
+                    form: parts + [
+                        .field("scan_id", "new"), .field("fileset_id", "images"), .field("file_id", "a"),
+                    ])
+                : try await client.post("/api/v1/files/new/images/a", form: parts)
+            #expect(file.status == 201, "\(file.text)")
+            #expect(try bytesOnDisk(path + "/new/images/a.jpg") == content)
+            let files = try await client.send(
+                "GET", (isRoot ? "/api/fileset" : "/api/v1/filesets") + "/new/images/files")
+            #expect(try files.json()["files"] == ["a"])
+            let fileMetadata = (isRoot ? "/api/file" : "/api/v1/files") + "/new/images/a/metadata"
+            let merged = try await client.post(fileMetadata, json: ["metadata": ["pose": [1, 2]]])
+            #expect(merged.status == 200)
+            #expect(try merged.json()["metadata"]?["channel"]?.string == "rgb")
+            #expect(try text("new/metadata/images/a.json").contains("pose"))
+            let changed = try await client.post(
+                scan + "/metadata", json: ["metadata": ["owner": "me", "note": "n"]])
+            #expect(try changed.json()["metadata"]?["owner"]?.string == "anonymous")
+            #expect(try changed.json()["metadata"]?["note"]?.string == "n")
+
+            for (status, answer) in [
+                (
+                    409,
+                    try await client.post(
+                        (isRoot ? "/api/file" : "/api/v1/files/new/images/a"),
+                        form: isRoot
+                            ? parts + [
+                                .field("scan_id", "new"), .field("fileset_id", "images"),
+                                .field("file_id", "a"),
+                            ] : parts)
+                ),
+                (400, try await client.post("/api/v1/scans/a.b", json: [:])),
+                (400, try await client.post("/api/scan", json: ["name": "../x"])),
+                (400, try await client.post("/api/scan", json: ["name": "x", "metadata": "no"])),
+                (400, try await client.post("/api/scan", json: [:])),
+                (404, try await client.post("/api/fileset", json: ["scan_id": "nobody", "fileset_id": "f"])),
+                (
+                    409,
+                    try await client.post("/api/fileset", json: ["scan_id": "new", "fileset_id": "metadata"])
+                ),
+                (
+                    400,
+                    try await client.post(
+                        "/api/v1/files/new/images/b", form: [.field("ext", "exe"), parts[0]])
+                ),
+                (404, try await client.post("/api/v1/files/new/none/b", form: Array(parts))),
+                (400, try await client.post(scan + "/metadata", json: ["metadata": [1]])),
+                (
+                    400,
+                    try await client.send("POST", scan + "/metadata", Array("{}".utf8), type: "text/plain")
+                ),
+            ] {
+                #expect(answer.status == status, "\(status): \(answer.status) \(answer.text)")
+            }
+            let database = try FSDB(path)
+            try database.connect()
+            #expect(try database.listScans().sorted() == ["new", "plant_0"])
+            database.disconnect()
+        }
+    }
+
+    @Test("A raw upload replaces a file, or makes it, whole")
+    func rawUploads() async throws {
+        try await serving { client in
+            let content = Array(String(repeating: "new image ", count: 30_000).utf8)
+            func upload(_ file: String, _ bytes: [UInt8], scan: String = "plant_0") async throws -> Int {
+                try await client.send(
+                    "POST", "/files/" + scan, bytes, type: "application/octet-stream",
+                    headers: ["X-File-Path": file, "Content-Disposition": "attachment"]
+                ).status
+            }
+            #expect(try await upload("images/00000_rgb.jpg", content) == 201)
+            #expect(try bytesOnDisk(path + "/plant_0/images/00000_rgb.jpg") == content)
+            #expect(try await upload("deep/er/file.bin", content) == 201)
+            #expect(try bytesOnDisk(path + "/plant_0/deep/er/file.bin") == content)
+            #expect(try await upload("metadata/metadata.json", Array(#"{"a": 1}"#.utf8)) == 201)
+            #expect(try text("plant_0/metadata/metadata.json") == #"{"a": 1}"#)
+            let before = try treeSnapshot(path + "/plant_0")
+            for (file, bytes, status) in [
+                ("../plant_1/x", content, 400), ("/etc/x", content, 400), ("metadata", content, 400),
+                ("metadata/metadata.json", Array("[]".utf8), 400), ("files.json", Array("{}".utf8), 400),
+                ("images/a\u{7f}.jpg", content, 400),
+            ] {
+                #expect(try await upload(file, bytes) == status, "\(file)")
+            }
+            #expect(try await upload("x", content, scan: "nobody") == 404)
+            #expect(try await upload("x", []) == 400)
+            #expect(try treeSnapshot(path + "/plant_0") == before)
+        }
+    }
+
+    @Test("A page of another origin, or a name that was made to point here, changes and reads nothing")
+    func browsers() async throws {
+        try await serving { client in
+            let form = RestClient.form([.archive(try archive(Self.good))], "b")
+            let answer = try await client.send(
+                "POST", "/archive/new", form, type: "multipart/form-data; boundary=b",
+                headers: ["Origin": "http://evil.example"])
+            #expect(answer.status == 401 && !exists("new"))
+            let port = try #require(URL(string: client.base)?.port)
+            let socket = try PlainConnection(port: port)
+            try socket.send(
+                Array("GET /scans HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".utf8))
+            #expect(String(decoding: try socket.receiveAll(), as: UTF8.self).hasPrefix("HTTP/1.1 401"))
+            socket.close()
+        }
+    }
+
+    @Test("While a run of plantdb holds the database, an upload waits, and is told in the end")
+    func lockedDatabase() async throws {
+        try await serving { client in
+            let other = try await FSDBEndpoint.open(path: path, .existing)
+            let lock = try await other.acquireLock(.database, mode: .exclusive, wait: .zero)
+            let waiting = Task {
+                try await client.post("/archive/new", form: [.archive(try archive(Self.good))]).status
+            }
+            try await Task.sleep(for: .seconds(1))
+            #expect(!exists("new"))
+            await lock.release()
+            #expect(try await waiting.value == 200)
+            await other.close()
+        }
+    }
+}
+
+/// A TCP connection to this machine, for what no well-behaved client sends.
+final class PlainConnection {
+    private let descriptor: CInt
+
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let isConnected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        try #require(isConnected)
+    }
+
+    func send(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            // MSG_NOSIGNAL of <bits/socket.h>, an enumeration there.
+            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, 0x4000) }
+            try #require(count > 0)
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    func receiveAll() throws -> [UInt8] {
+        var all: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count <= 0 { return all }
+            all += buffer[..<count]
+        }
+    }
+
+    func close() { Glibc.close(descriptor) }
+}
