@@ -376,8 +376,47 @@ import ZipStream
             let socket = try PlainConnection(port: port)
             try socket.send(
                 Array("GET /scans HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".utf8))
-            #expect(String(decoding: try socket.receiveAll(), as: UTF8.self).hasPrefix("HTTP/1.1 401"))
+            #expect(try await socket.receiveAll().hasPrefix("HTTP/1.1 401"))
             socket.close()
+        }
+    }
+
+    @Test("A client that waits to be told that it may send is told at once")
+    func expectation() async throws {
+        try await serving { client in
+            let port = try #require(URL(string: client.base)?.port)
+            let form = RestClient.form([.archive(try archive(Self.good))], "b")
+            let socket = try PlainConnection(port: port)
+            try socket.send(
+                Array(
+                    "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+                        .utf8))
+            #expect(try await socket.receive().hasPrefix("HTTP/1.1 100"))
+            try socket.send(form)
+            #expect(try await socket.receiveAll().contains("HTTP/1.1 200"))
+            socket.close()
+            #expect(exists("new/files.json"))
+        }
+    }
+
+    @Test("A thousand connections that send nothing more keep nobody else out")
+    func slowHeaders() async throws {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(7), &limit)  // RLIMIT_NOFILE
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(7), &limit)
+        try await serving { client in
+            let port = try #require(URL(string: client.base)?.port)
+            var slow: [PlainConnection] = []
+            for _ in 0..<1000 {
+                let connection = try PlainConnection(port: port)
+                try connection.send(Array("GET /scans HTTP/1.1\r\nHost: 127.0".utf8))
+                slow.append(connection)
+            }
+            #expect(try await client.send("GET", "/scans").json() == ["plant_0"])
+            #expect(
+                try await client.post("/archive/new", form: [.archive(try archive(Self.good))]).status == 200)
+            for connection in slow { connection.close() }
         }
     }
 
@@ -399,7 +438,7 @@ import ZipStream
 }
 
 /// A TCP connection to this machine, for what no well-behaved client sends.
-final class PlainConnection {
+final class PlainConnection: Sendable {
     private let descriptor: CInt
 
     init(port: Int) throws {
@@ -413,7 +452,7 @@ final class PlainConnection {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
-        try #require(isConnected)
+        try #require(isConnected, "\(String(cString: strerror(errno)))")
     }
 
     func send(_ bytes: [UInt8]) throws {
@@ -426,13 +465,36 @@ final class PlainConnection {
         }
     }
 
-    func receiveAll() throws -> [UInt8] {
-        var all: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
+    /// What comes first.
+    func receive() async throws -> String {
+        let bytes = try await offPool { descriptor in
+            var buffer = [UInt8](repeating: 0, count: 65_536)
             let count = read(descriptor, &buffer, buffer.count)
-            if count <= 0 { return all }
-            all += buffer[..<count]
+            return Array(buffer.prefix(max(0, count)))
+        }
+        try #require(!bytes.isEmpty)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// To its end.
+    func receiveAll() async throws -> String {
+        let bytes = try await offPool { descriptor in
+            var all: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = read(descriptor, &buffer, buffer.count)
+                if count <= 0 { return all }
+                all += buffer[..<count]
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// On a thread of its own: the server of the test needs the others.
+    private func offPool(_ body: @escaping @Sendable (CInt) -> [UInt8]) async throws -> [UInt8] {
+        let descriptor = descriptor
+        return await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: body(descriptor)) }
         }
     }
 

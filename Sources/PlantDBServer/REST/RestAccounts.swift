@@ -10,7 +10,7 @@ struct RestAccounts: Sendable {
     /// Whether there is such an account.
     func exists(_ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            guard let name = request.uri.queryParameters["username"].map(String.init), !name.isEmpty else {
+            guard let name = request.query("username"), !name.isEmpty else {
                 throw DatabaseError(.invalidArgument, "the query names no username")
             }
             return restJSON([

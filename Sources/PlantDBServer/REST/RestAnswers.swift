@@ -69,3 +69,11 @@ func percentDecoded(_ text: Substring) -> String? {
     }
     return String(validating: bytes, as: UTF8.self)
 }
+
+extension Request {
+    /// A value of the query, decoded (application/x-www-form-urlencoded, URL Living Standard).
+    func query(_ name: String) -> String? {
+        guard let text = uri.queryParameters[Substring(name)] else { return nil }
+        return percentDecoded(text.replacing("+", with: " "))
+    }
+}

@@ -26,7 +26,8 @@ extension RouteTable {
         on(.get, base + "health", .read, .init("Whether the database can be read")) { _, _, _ in
             await service.health()
         }
-        on(.get, base + "scans", .read, .init("The names of all scans")) { request, _, _ in
+        on(.get, base + "scans", .read, .init("The names of scans", query: ["query", "fuzzy"])) {
+            request, _, _ in
             await service.scanList(request)
         }
         on(

@@ -42,8 +42,8 @@ struct RestService: Sendable {
     /// Every call reads the database as it is, so there is nothing to do.
     func refresh(_ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            if let id = request.uri.queryParameters["scan_id"] {
-                _ = try await manifest(String(id))
+            if let id = request.query("scan_id") {
+                _ = try await manifest(id)
                 return restJSON(["message": .string("scan \(id) is up to date")])
             }
             return restJSON([
@@ -56,10 +56,20 @@ struct RestService: Sendable {
 
     func scanList(_ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            guard request.uri.queryParameters["filterQuery"] == nil else {
-                throw DatabaseError(.unsupported, "this server cannot filter scans; ask for all of them")
+            // The first as documented, the second as Python's clients send it.
+            guard let text = request.query("filterQuery") ?? request.query("query") else {
+                return restJSON(.array(try await scans().map { .string($0.name) }))
             }
-            return restJSON(.array(try await scans().map { .string($0.name) }))
+            let query = try MetadataQuery(text, isFuzzy: request.query("fuzzy")?.lowercased() == "true")
+            var names: [JSONValue] = []
+            for scan in try await scans() {
+                // nil: it went away meanwhile.
+                guard let manifest = try await endpoint.manifest(of: scan, detail: .listing) else { continue }
+                if query.matches(try await metadata(at: .scanMetadata, manifest)) {
+                    names.append(.string(scan.name))
+                }
+            }
+            return restJSON(.array(names))
         }
     }
 
@@ -122,10 +132,10 @@ struct RestService: Sendable {
                 }
             }
             let object = try await metadata(at: path, manifest)
-            guard let key = request.uri.queryParameters["key"] else {
+            guard let key = request.query("key") else {
                 return restJSON(["metadata": .object(object)])
             }
-            return restJSON(["metadata": object[String(key)] ?? .object(JSONObject())])
+            return restJSON(["metadata": object[key] ?? .object(JSONObject())])
         }
     }
 
@@ -162,12 +172,9 @@ struct RestService: Sendable {
         return nil
     }
 
-    /// Resizing is not offered: only `size=orig`.
+    /// As it is, whatever size is asked for: nothing is resized here.
     func image(_ scan: String, _ fileset: String, _ id: String, _ request: Request) async -> Response {
-        guard request.uri.queryParameters["size"] == "orig" else {
-            return restFailure("this server does not resize images: ask for size=orig", .notImplemented)
-        }
-        return await file(scan, fileset, id, request)
+        await file(scan, fileset, id, request)
     }
 
     func file(_ scan: String, _ fileset: String, _ id: String, _ request: Request) async -> Response {

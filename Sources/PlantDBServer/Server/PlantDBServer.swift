@@ -1,8 +1,10 @@
+import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
 import Logging
 import NIOCore
+import NIOHTTPTypes
 import NIOSSL
 import PlantDBCore
 import PlantDBWire
@@ -85,7 +87,8 @@ public final class PlantDBServer: Sendable {
         throws(DatabaseError) -> some ApplicationProtocol & Service
     {
         var http = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ReceiveBufferHandler()], idleTimeout: Self.idleTimeout)
+            additionalChannelHandlers: [ReceiveBufferHandler(), ContinueHandler()],
+            idleTimeout: Self.idleTimeout)
         http.httpDecoder = .init(
             maxHeaderFieldSize: Self.maximumHeaderBytes, maxHeaderListSize: Self.maximumHeaderBytes,
             maxHeaderFieldCount: 100)
@@ -144,6 +147,22 @@ private struct LeaseService: Service {
     let leases: PeerLeases
 
     func run() async throws { await cancelWhenGracefulShutdown { await leases.run() } }
+}
+
+/// Tells a client that waits to be told that it may send its body (RFC 9110, section 10.1.1).
+private final class ContinueHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundOut = HTTPResponsePart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .head(let request) = unwrapInboundIn(data), let expect = request.headerFields[.expect],
+            expect.lowercased() == "100-continue"
+        {
+            let answer = HTTPResponsePart.head(HTTPResponse(status: .continue))
+            context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
+        }
+        context.fireChannelRead(data)
+    }
 }
 
 /// NIO reads 64 KiB at most by default, which costs a third of the rate of uploads.

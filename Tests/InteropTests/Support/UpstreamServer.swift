@@ -21,12 +21,13 @@ enum UpstreamRelease: String, CaseIterable, Sendable, CustomTestStringConvertibl
     /// Whether it can be given other content for a file that it has.
     var replacesFiles: Bool { self == .v014 || self == .v015 }
 
-    /// What the server imports when it starts; the rest of its dependencies is large and needless here.
+    /// What the server imports when it starts, and the clients; the rest is large and needless here.
     private var requirements: [String] {
         let all = [
             "flask", "flask-cors", "flask-restful", "requests", "toml", "colorlog", "tqdm", "pillow",
-            "bcrypt",
-            "numpy",
+            "bcrypt", "numpy",
+            // Of the clients.
+            "plyfile", "ada-url",
         ]
         return self == .v014
             ? all
