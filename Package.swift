@@ -186,7 +186,8 @@ let package = Package(
         .executableTarget(
             name: "InstanceToLocal", dependencies: ["PlantDBSync", "FSDB"], path: "Examples/InstanceToLocal"),
         .executableTarget(
-            name: "LocalToServer", dependencies: ["PlantDBSync"], path: "Examples/LocalToServer"),
+            name: "LocalToServer", dependencies: ["PlantDBSync", "PlantDBClient"],
+            path: "Examples/LocalToServer"),
         .executableTarget(name: "SSHToLocal", dependencies: ["PlantDBSync"], path: "Examples/SSHToLocal"),
         .testTarget(name: "PlantDBCoreTests", dependencies: ["PlantDBCore"]),
         .testTarget(name: "PlantDBWireTests", dependencies: ["PlantDBWire", "PlantDBTesting"]),

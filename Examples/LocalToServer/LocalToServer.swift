@@ -1,3 +1,4 @@
+import PlantDBClient
 import PlantDBSync
 
 /// To a REST server, in the background. usage: LocalToServer SOURCE URL
@@ -13,6 +14,10 @@ import PlantDBSync
         }
         if let error = sync.syncError { throw error }
         print("\(Int(sync.syncProgress)) %")
+        let server = try await PlantDBRestClient(HTTPAccess(ServerAddress(url)))
+        try await server.refresh()
+        print(try await server.listScanNames())
+        await server.close()
         // example:end
     }
 }
