@@ -227,8 +227,8 @@ let package = Package(
         .testTarget(
             name: "InteropTests",
             dependencies: [
-                "PlantDBClient", "PlantDBServer", "PlantDBSync", "SyncEngine", "FSDB", "ZipStream",
-                "PlantDBTesting", .product(name: "NIOCore", package: "swift-nio"),
+                "PlantDBClient", "PlantDBSync", "SyncEngine", "FSDB", "ZipStream", "PlantDBTesting",
+                .product(name: "NIOCore", package: "swift-nio"),
             ], exclude: ["Clients"]),
         // These run the built command as its users do.
         .testTarget(

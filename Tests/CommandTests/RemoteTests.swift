@@ -1,7 +1,11 @@
 import Foundation
+import PlantDBClient
+import PlantDBConfiguration
 import PlantDBCore
 import PlantDBTesting
 import Testing
+
+@testable import plantdb
 
 /// Named databases, as commands use them.
 @Suite struct RemoteTests {
@@ -51,6 +55,25 @@ import Testing
             #expect(
                 process.diagnostics.contains(word) && !process.diagnostics.contains("s3cret"), "\(arguments)")
         }
+        try folder.remove()
+    }
+
+    @Test(
+        "The account that is kept with a name logs in with the password that is given, or with the kept one")
+    func accounts() throws {
+        let file = ConfigurationFile(path: folder.appending("config.toml"))
+        var lab = try NamedDatabase(name: "lab", location: "http://lab:5000")
+        lab.user = "anna"
+        try file.add(lab)
+        try writeFile(folder.appending("password"), Array("kept\n".utf8))
+        lab.name = "other"
+        lab.passwordFile = folder.appending("password")
+        try file.add(lab)
+        var opener = DatabaseOpener(configuration: file)
+        #expect(try opener.place(of: "lab:").access.login == nil)
+        #expect(try opener.place(of: "other:").access.login?.user == "anna")
+        opener.loginAs = { Login(user: $0, password: "given") }
+        #expect(try opener.place(of: "lab:").access.login?.user == "anna")
         try folder.remove()
     }
 

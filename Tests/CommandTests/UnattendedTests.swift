@@ -52,13 +52,14 @@ import Testing
     @Test(
         "A scan that is being written is left alone until it is old enough, and then moved without more ado")
     func youth() throws {
-        // New by its time, which the copy of a test database does not have.
-        try writeFile(source + "/plant_0/images/00000_rgb.jpg", Array("new".utf8))
-        let watching = try PlantdbProcess(["sync", source, target, "--watch", "--min-age", "5s"])
-        try waitUntil("the first run") { try watching.diagnostics.contains("watching") }
-        usleep(1_500_000)
+        // As if it were written in eight seconds, so that a slow machine has time for a run before.
+        let image = source + "/plant_0/images/00000_rgb.jpg"
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSinceNow: 8)], ofItemAtPath: image)
+        let watching = try PlantdbProcess(["sync", "-v", source, target, "--watch", "--min-age", "2s"])
+        try waitUntil("the first run") { try watching.diagnostics.contains("plant_0 is left alone") }
         #expect(!exists(target + "/plant_0"))
-        try waitUntil("the scan") { exists(target + "/plant_0/files.json") }
+        try waitUntil("the scan", seconds: 60) { exists(target + "/plant_0/files.json") }
         watching.signal(SIGINT)
         #expect(try watching.outcome().status == 130)
         try folder.remove()

@@ -1,7 +1,5 @@
-import FSDB
 import Foundation
 import PlantDBCore
-import PlantDBServer
 import PlantDBTesting
 import Testing
 
@@ -39,28 +37,14 @@ struct PythonClientTests {
 
     /// - Parameter isOpen: as `--open`, for clients that know no login.
     private func serving(isOpen: Bool, _ body: @Sendable (Int) async throws -> Void) async throws {
-        let endpoint = try await FSDBEndpoint.open(path: path, .existing)
-        var configuration = ServerConfiguration()
-        configuration.port = 0
-        configuration.isOpen = isOpen
-        configuration.accounts = path + "/users.json"
-        let server = try PlantDBServer(endpoint, configuration: configuration)
-        let (ports, ready) = AsyncStream<Int>.makeStream()
-        let work = Task {
-            defer { ready.finish() }
-            try await server.run { ready.yield($0) }
-        }
+        let server = TestRestApiServer(databasePath: path, isOpen: isOpen)
+        try await server.start()
         let outcome: Result<Void, any Error>
         do {
-            for await port in ports {
-                try await body(port)
-                break
-            }
+            try await body(try #require(server.serverConfig).port)
             outcome = .success(())
         } catch { outcome = .failure(error) }
-        await server.stop()
-        try await work.value
-        await endpoint.close()
+        try await server.stop()
         try outcome.get()
     }
 

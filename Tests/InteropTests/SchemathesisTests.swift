@@ -1,5 +1,4 @@
 import Foundation
-import PlantDBServer
 import PlantDBTesting
 import Testing
 

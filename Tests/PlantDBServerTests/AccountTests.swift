@@ -64,6 +64,9 @@ import Testing
             #expect(login.status == 200, "\(login.text)")
             #expect(try login.json()["user"]?["fullname"]?.string == "Anna Blume")
             let refresh = try #require(try login.json()["refresh_token"]?.string)
+            // What renews a login does nothing else.
+            client.token = refresh
+            #expect(try await client.post("/api/v1/scans/hers", json: [:]).status == 401)
             client.token = try login.json()["access_token"]?.string
             let valid = try await client.send("POST", "/api/v1/auth/token/validation")
             #expect(try valid.json()["user"]?["username"]?.string == "anna")
@@ -134,6 +137,27 @@ import Testing
         try folder.remove()
     }
 
+    @Test("Many wrong passwords at once are no more tries than one after the other")
+    func parallelGuesses() async throws {
+        try write(Self.later)
+        try await withServer(path) { client, _ in
+            let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+                for number in 0..<12 {
+                    group.addTask {
+                        try await client.post(
+                            "/api/v1/auth/login",
+                            json: ["username": "anna", "password": .string("guess \(number)")]
+                        ).status
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(statuses.count(where: { $0 == 429 }) >= 8, "\(statuses)")
+            #expect(statuses.allSatisfy { [401, 429].contains($0) }, "\(statuses)")
+        }
+        try folder.remove()
+    }
+
     @Test("The accounts of 0.14 say whether a password is right")
     func accountsOf014() async throws {
         try write([
@@ -186,6 +210,15 @@ import Testing
             #expect(
                 try await program.post("/api/v1/scans/plant_0/metadata", json: ["metadata": [:]]).status
                     == 403)
+            let maker = try await owner.post(
+                "/api/v1/auth/token/create-api-token",
+                json: ["token_exp": 60, "datasets": ["*": ["create"]]])
+            program.token = try maker.json()["api_token"]?.string
+            #expect(try await program.post("/api/v1/scans/mine_2", json: [:]).status == 201)
+            // Making is not changing.
+            let change: JSONValue = ["metadata": ["a": 1]]
+            #expect(try await program.post("/api/v1/scans/plant_0/metadata", json: change).status == 403)
+            program.token = try made.json()["api_token"]?.string
             // Not by calls that name their scan elsewhere, nor by plantdb's own.
             #expect(try await program.post("/api/scan", json: ["name": "yours"]).status == 403)
             #expect(try await program.send("GET", "/plantdb/v1/scans").status != 200)

@@ -373,11 +373,15 @@ import ZipStream
                 headers: ["Origin": "http://evil.example"])
             #expect(answer.status == 401 && !exists("new"))
             let port = try #require(URL(string: client.base)?.port)
-            let socket = try PlainConnection(port: port)
-            try socket.send(
-                Array("GET /scans HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".utf8))
-            #expect(try await socket.receiveAll().hasPrefix("HTTP/1.1 401"))
-            socket.close()
+            for host in [
+                "evil.example", "127.evil.example", "127.0.0.1.evil.example", "localhost.evil.example",
+            ] {
+                let socket = try PlainConnection(port: port)
+                try socket.send(
+                    Array("GET /scans HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n".utf8))
+                #expect(try await socket.receiveAll().hasPrefix("HTTP/1.1 401"), "\(host)")
+                socket.close()
+            }
         }
     }
 

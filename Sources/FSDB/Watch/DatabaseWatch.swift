@@ -14,7 +14,7 @@ public final class DatabaseWatch: Sendable {
         var folders: [Int32: String] = [:]
         var lastChange: ContinuousClock.Instant?
         var problem: String?
-        var isClosed = false
+        var isLost = false
     }
 
     private let descriptor: Int32
@@ -63,6 +63,9 @@ public final class DatabaseWatch: Sendable {
 
     /// Why changes may be missed, in words; nil: none should be.
     public var problem: String? { state.withLock { $0.problem } }
+
+    /// Whether the root itself went away (removed, unmounted): nothing more is seen then.
+    public var isLost: Bool { state.withLock { $0.isLost } }
 
     public func forget() { state.withLock { $0.lastChange = nil } }
 
@@ -131,6 +134,10 @@ public final class DatabaseWatch: Sendable {
             guard let folder = state.folders[event.wd] else { return }
             if event.mask & UInt32(IN_IGNORED) != 0 {
                 state.folders[event.wd] = nil
+                if folder == root {
+                    state.isLost = true
+                    state.lastChange = .now
+                }
                 return
             }
             if folder == root, let name, Self.isOurs(name) { return }

@@ -35,6 +35,8 @@ final class AccountDesk: Sendable {
     private struct State {
         var sessions: [SHA256.Digest: Session] = [:]
         var nextPair: UInt64 = 1
+        /// Passwords that wait to be checked.
+        var waiting = 0
         var failures: [String: (count: Int, until: ContinuousClock.Instant)] = [:]
     }
 
@@ -46,6 +48,7 @@ final class AccountDesk: Sendable {
     private static let freeTries = 3
     private static let longestPause = 60
     private static let rememberedNames = 10_000
+    private static let longestQueue = 32
 
     private let accounts: AccountFile?
     private let state = Mutex(State())
@@ -63,31 +66,42 @@ final class AccountDesk: Sendable {
         return (account, issue(account))
     }
 
+    /// One after the other, so that no number of tries at once comes before the first failure is noted.
+    ///
     /// - Throws: ``Refusal``.
     func check(_ name: String, _ password: String) async throws(Refusal) -> Account {
-        if let seconds = pause(for: name) { throw .throttled(seconds: seconds) }
-        let found: Result<Account?, DatabaseError> = await withCheckedContinuation { continuation in
-            queue.async { [accounts] in
-                do throws(DatabaseError) {
-                    let account = try accounts?.account(name)
-                    // A name that nobody has takes as long as one that somebody has.
-                    let isRight = (account?.password ?? .nobody).matches(password)
-                    // Upstream's default accounts have their names as passwords, known to everybody.
-                    let isDefault = password == name
-                    let isLetIn = isRight && account?.isActive == true && !isDefault
-                    continuation.resume(returning: .success(isLetIn ? account : nil))
-                } catch { continuation.resume(returning: .failure(error)) }
+        let isAdmitted = state.withLock { state in
+            guard state.waiting < Self.longestQueue else { return false }
+            state.waiting += 1
+            return true
+        }
+        guard isAdmitted else { throw .throttled(seconds: 1) }
+        let outcome: Result<Account, Refusal> = await withCheckedContinuation { continuation in
+            queue.async {
+                let outcome: Result<Account, Refusal>
+                do throws(Refusal) { outcome = .success(try self.checkNow(name, password)) } catch {
+                    outcome = .failure(error)
+                }
+                self.state.withLock { $0.waiting -= 1 }
+                continuation.resume(returning: outcome)
             }
         }
-        switch found {
-        case .failure(let error): throw .unavailable(error)
-        case .success(let account?):
-            state.withLock { $0.failures[name] = nil }
-            return account
-        case .success(nil):
+        return try outcome.get()
+    }
+
+    private func checkNow(_ name: String, _ password: String) throws(Refusal) -> Account {
+        if let seconds = pause(for: name) { throw .throttled(seconds: seconds) }
+        let account: Account?
+        do throws(DatabaseError) { account = try accounts?.account(name) } catch { throw .unavailable(error) }
+        // A name that nobody has takes as long as one that somebody has.
+        let isRight = (account?.password ?? .nobody).matches(password)
+        // Upstream's default accounts have their names as passwords, known to everybody.
+        guard let account, isRight, account.isActive, password != name else {
             noteFailure(of: name)
             throw .wrong
         }
+        state.withLock { $0.failures[name] = nil }
+        return account
     }
 
     /// - Throws: what reading the accounts throws.
@@ -170,25 +184,29 @@ final class AccountDesk: Sendable {
         guard let session = session(text), session.kind == .refresh else { return nil }
         let (accounts, name) = (accounts, session.account.name)
         let account = try await Threads.run { () throws(DatabaseError) in try accounts?.account(name) }
-        end(session.pair)
-        guard let account, account.isActive else { return nil }
+        // Of two that ask with one token, the first gets the pair.
+        guard end(session.pair), let account, account.isActive else { return nil }
         return (account, issue(account))
     }
 
     /// - Returns: whether there was such a login.
     func logOut(_ text: String) -> Bool {
         guard let session = session(text), session.kind != .program else { return false }
-        end(session.pair)
-        return true
+        return end(session.pair)
     }
 
-    private func end(_ pair: UInt64) {
-        state.withLock { $0.sessions = $0.sessions.filter { $0.value.pair != pair } }
+    /// - Returns: whether there was such a login still.
+    private func end(_ pair: UInt64) -> Bool {
+        state.withLock { state in
+            let before = state.sessions.count
+            state.sessions = state.sessions.filter { $0.value.pair != pair }
+            return state.sessions.count < before
+        }
     }
 
-    /// Who bears a token; nil for one that is none, or has expired.
+    /// Who bears a token; nil for one that is none, has expired, or only renews a login.
     func bearer(of text: String) -> (account: Account, scope: TokenScope?)? {
-        session(text).map { ($0.account, $0.scope) }
+        session(text).flatMap { $0.kind == .refresh ? nil : ($0.account, $0.scope) }
     }
 
     private func session(_ text: String) -> Session? {

@@ -2,7 +2,7 @@ import Glibc
 import PlantDBCore
 
 /// What a token for programs may do: permissions by pattern of scan names, as upstream has it.
-struct TokenScope: Sendable, Hashable {
+struct TokenScope: Sendable {
     enum Permission: String, Sendable, Hashable, CaseIterable {
         case read, write, create
     }
@@ -15,7 +15,7 @@ struct TokenScope: Sendable, Hashable {
         for member in datasets.members {
             var permissions: Set<Permission> = []
             for item in member.value.array ?? [] {
-                // The second is the name as upstream's enumeration shows it.
+                // `write`, or `Permission.WRITE` as Python shows a member of an enumeration.
                 guard let text = item.string,
                     let permission = Permission(
                         rawValue: text.lowercased().split(separator: ".").last.map(String.init) ?? "")
@@ -38,16 +38,5 @@ struct TokenScope: Sendable, Hashable {
     func permits(_ permission: Permission, on scan: some StringProtocol) -> Bool {
         let name = String(scan)
         return rules.contains { $0.permissions.contains(permission) && fnmatch($0.pattern, name, 0) == 0 }
-    }
-
-    static func == (lhs: Self, rhs: Self) -> Bool {
-        lhs.rules.elementsEqual(rhs.rules) { $0.pattern == $1.pattern && $0.permissions == $1.permissions }
-    }
-
-    func hash(into hasher: inout Hasher) {
-        for rule in rules {
-            hasher.combine(rule.pattern)
-            hasher.combine(rule.permissions)
-        }
     }
 }

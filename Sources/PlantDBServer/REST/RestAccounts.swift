@@ -39,7 +39,8 @@ struct RestAccounts: Sendable {
                 case .wrong: return restFailure("no such account, or the wrong password", .unauthorized)
                 case .throttled(let seconds):
                     var response = restFailure(
-                        "too many wrong passwords for this name: try again in \(seconds) s", .tooManyRequests)
+                        "too many passwords are tried at present: try again in \(seconds) s", .tooManyRequests
+                    )
                     response.headers[.retryAfter] = String(seconds)
                     return response
                 case .unavailable(let error): throw error

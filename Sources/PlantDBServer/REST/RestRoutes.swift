@@ -39,7 +39,10 @@ extension RouteTable {
         on(.get, base + "scans/:scan", .read, .init("A scan at a glance")) { _, context, _ in
             await service.scanInfo(try context.text("scan"), dialect)
         }
-        on(.post, base + "scans/:scan", .write, .init("Make a scan", body: .json(["metadata?"]))) {
+        on(
+            .post, base + "scans/:scan", .write,
+            .init("Make a scan", body: .json(["metadata?"]), makesScan: true)
+        ) {
             request, context, caller in
             await service.createScan(
                 try context.text("scan"), request, caller, dialect, repeats: dialect == .root)
@@ -57,7 +60,8 @@ extension RouteTable {
         }
         on(
             .post, assets + "archive/:scan", .write,
-            .init("Make a scan of a ZIP archive", body: .form(fields: [], files: ["zip_file"]))
+            .init(
+                "Make a scan of a ZIP archive", body: .form(fields: [], files: ["zip_file"]), makesScan: true)
         ) { request, context, _ in
             await service.uploadArchive(try context.text("scan"), request, dialect)
         }

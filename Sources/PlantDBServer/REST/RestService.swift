@@ -122,15 +122,7 @@ struct RestService: Sendable {
     ) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let manifest = try await manifest(scan)
-            var path = ScanPath.scanMetadata
-            if let fileset {
-                let found = try self.fileset(fileset, in: try await index(manifest), scan)
-                path = try ScanPath("metadata/\(fileset).json")
-                if let file {
-                    _ = try self.file(file, in: found, scan)
-                    path = try ScanPath("metadata/\(fileset)/\(file).json")
-                }
-            }
+            let path = try await metadataPath(manifest, fileset, file)
             let object = try await metadata(at: path, manifest)
             guard let key = request.query("key") else {
                 return restJSON(["metadata": .object(object)])
@@ -238,6 +230,17 @@ struct RestService: Sendable {
             throw DatabaseError(.notFound, "scan \(scan) has no fileset \(id.printable)")
         }
         return found
+    }
+
+    /// Where the metadata of a scan lie, of a fileset that it lists, or of a file that that lists.
+    func metadataPath(_ manifest: ScanManifest, _ fileset: String?, _ file: String?)
+        async throws(DatabaseError) -> ScanPath
+    {
+        guard let fileset else { return .scanMetadata }
+        let found = try self.fileset(fileset, in: try await index(manifest), manifest.scan.name)
+        guard let file else { return try ScanPath("metadata/\(fileset).json") }
+        _ = try self.file(file, in: found, manifest.scan.name)
+        return try ScanPath("metadata/\(fileset)/\(file).json")
     }
 
     func file(_ id: String, in fileset: IndexedFileset, _ scan: String) throws(DatabaseError)

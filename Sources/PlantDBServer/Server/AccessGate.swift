@@ -43,22 +43,22 @@ struct AccessGate: Sendable {
     private func isFromThisMachinesPrograms(_ request: Request) -> Bool {
         guard isLoopback, let authority = request.head.authority else { return true }
         let host =
-            authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
-        return host == "localhost" || host == "[::1]" || host.hasPrefix("127.")
+            authority.hasPrefix("[")
+            ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }
+        return LoopbackHost.isOne(String(host))
     }
 
     /// nil: go on.
     ///
-    /// - Parameter scan: what the request is about; nil: no scan, or several.
-    func refusal(of caller: Caller, by policy: AccessPolicy, scan: String?) -> Response? {
+    /// - Parameters:
+    ///   - permission: what a token that is limited to some scans needs.
+    ///   - scan: what the request is about; nil: no scan, or several.
+    func refusal(
+        of caller: Caller, by policy: AccessPolicy, permission: TokenScope.Permission, scan: String?
+    ) -> Response? {
         if caller.satisfies(policy) {
             guard let scope = caller.scope, policy != .anybody else { return nil }
-            let needed: TokenScope.Permission = policy == .read ? .read : .write
-            if let scan,
-                scope.permits(needed, on: scan) || needed == .write && scope.permits(.create, on: scan)
-            {
-                return nil
-            }
+            if let scan, scope.permits(permission, on: scan) { return nil }
             return answer(
                 DatabaseError(.permissionDenied, "this token is limited to scans that it names"), .forbidden)
         }
@@ -80,11 +80,9 @@ struct AccessGate: Sendable {
     }
 
     private func answer(_ error: DatabaseError, _ status: HTTPResponse.Status) -> Response {
-        var body = JSONObject([("error", .string(error.message)), ("message", .string(error.message))])
-        // Peers read the kind of an error.
-        // No error is swallowed: it is JSON that was just made.
-        if let peer = try? JSONValue(parsing: error.peerBody).object { body.merge(peer) }
-        return restJSON(.object(body), status)
+        Response(
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: error.peerBody)))
     }
 
     /// RFC 6750, section 2.1. Upstream's clients send the text None where they have no token.

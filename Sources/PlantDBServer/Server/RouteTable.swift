@@ -22,9 +22,8 @@ struct RouteTable {
 
     let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
     private let gate: AccessGate
-    private(set) var entries: [Entry] = []
-
     private let journal: RequestJournal
+    private(set) var entries: [Entry] = []
 
     init(gate: AccessGate, journal: RequestJournal) {
         self.gate = gate
@@ -39,6 +38,8 @@ struct RouteTable {
     ) {
         entries.append(Entry(method: method, path: path, policy: policy, about: about))
         let (gate, journal) = (gate, journal)
+        let permission: TokenScope.Permission =
+            policy == .read ? .read : about?.makesScan == true ? .create : .write
         router.on(RouterPath("/" + path), method: method) { request, context in
             let caller = gate.caller(of: request)
             return try await journal.noting(request, route: path, caller: caller) {
@@ -49,6 +50,7 @@ struct RouteTable {
                 let isLimited = policy != .anybody && about?.isAboutNoScan != true
                 if let refusal = gate.refusal(
                     of: caller, by: isLimited || caller.scope == nil ? policy : .anybody,
+                    permission: permission,
                     scan: scan.flatMap { percentDecoded($0[...]) })
                 {
                     return refusal

@@ -26,10 +26,7 @@ public struct ServerConfiguration: Sendable {
 
     public init(token: ServerToken = .random()) { self.token = token }
 
-    public var isLoopback: Bool {
-        host == "localhost" || host == "::1"
-            || (host.hasPrefix("127.") && host.split(separator: ".").count == 4)
-    }
+    public var isLoopback: Bool { LoopbackHost.isOne(host) }
 
     /// - Throws: `invalidArgument` for what would let in whom nobody invited.
     func validate() throws(DatabaseError) {

@@ -6,7 +6,7 @@ import Synchronization
 import TestDatabases
 
 /// A REST server for tests, in this process and on the loopback interface: whoever reaches it
-/// may read and write.
+/// may read, and write as well unless it is told otherwise.
 public final class TestRestApiServer: Sendable {
     public let databasePath: String
     private let configuration: ServerConfiguration
@@ -24,14 +24,17 @@ public final class TestRestApiServer: Sendable {
     ///
     /// - Parameters:
     ///   - port: 0 picks a free one.
+    ///   - isOpen: false: writing needs an account of the database's `users.json`.
     ///   - tls: the certificate and its key, for https; nil: http.
     public init(
         databasePath: String, host: String = "127.0.0.1", port: Int = 0, prefix: String = "",
-        tls: TestCertificate? = nil
+        isOpen: Bool = true, tls: TestCertificate? = nil
     ) {
         self.databasePath = databasePath
         folder = nil
         var configuration = Self.configuration(host, port, prefix)
+        configuration.isOpen = isOpen
+        configuration.accounts = databasePath + "/users.json"
         configuration.certificate = tls?.certificatePath
         configuration.privateKey = tls?.keyPath
         self.configuration = configuration

@@ -3,8 +3,10 @@ import PlantDBCore
 /// The JSON bodies, each way in one place so that the two cannot drift apart.
 enum PeerJSON {
     static func error(_ error: DatabaseError) -> JSONValue {
+        // Clients of upstream's 0.14 read “message”.
         var object = JSONObject([
-            ("error", .string(error.message)), ("code", .string(error.code.rawValue)),
+            ("error", .string(error.message)), ("message", .string(error.message)),
+            ("code", .string(error.code.rawValue)),
         ])
         if let cause = error.cause { object["cause"] = .string(cause) }
         if let scan = error.scan { object["scan"] = .string(scan.rawValue) }

@@ -73,13 +73,16 @@ struct RemoteOptions: ParsableArguments {
         if let file = tokenFile ?? Self.environment("TOKEN_FILE") {
             access.token = BearerToken(try SecretFile.firstLine(of: file, "token"))
         }
+        var opener = DatabaseOpener()
         if let password = try password() {
+            opener.loginAs = { Login(user: $0, password: password) }
             if let user = user ?? Self.environment("USER") {
                 access.login = Login(user: user, password: password)
             }
             access.askpass = try SecretFile.askpass(password)
         }
-        return DatabaseOpener(options: access)
+        opener.options = access
+        return opener
     }
 
     /// `PLANTDB_…`, which counts where the option is not given.

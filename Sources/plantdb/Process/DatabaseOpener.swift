@@ -2,13 +2,14 @@ import PlantDBClient
 import PlantDBConfiguration
 import PlantDBCore
 import PlantDBSync
-import SFTPClient
 
 /// Opens the locations that the command was given: as its options say, and as the configuration says of
 /// databases that it names. Options come before the configuration.
 struct DatabaseOpener: Sendable {
     /// What the options say, for every location.
     var options = RemoteAccess()
+    /// With the password of the options, for an account that the configuration names.
+    var loginAs: (@Sendable (_ user: String) -> Login)?
     var configuration = ConfigurationFile()
 
     /// A location that is no name, and how to reach it.
@@ -43,13 +44,13 @@ struct DatabaseOpener: Sendable {
         if access.token == nil, let file = database.tokenFile {
             access.token = BearerToken(try SecretFile.firstLine(of: file, "token"))
         }
+        var loginAs = loginAs
         if access.askpass == nil, let file = database.passwordFile {
-            let password = try SecretFile.firstLine(of: file, "password")
-            access.askpass = try SecretFile.askpass(password)
-            if access.login == nil, let user = database.user {
-                access.login = Login(user: user, password: password)
-            }
+            let text = try SecretFile.firstLine(of: file, "password")
+            access.askpass = try SecretFile.askpass(text)
+            loginAs = { Login(user: $0, password: text) }
         }
+        if access.login == nil, let user = database.user { access.login = loginAs?(user) }
         return access
     }
 

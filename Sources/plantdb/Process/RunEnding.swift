@@ -58,12 +58,17 @@ struct FinishCommand: Sendable {
             ended.continuation.yield($0)
             ended.continuation.finish()
         }
+        @Sendable func close(_ handle: FileHandle) {
+            // An end of a pipe that cannot be closed is closed already.
+            do { try handle.close() } catch {}
+        }
         do { try process.run() } catch { return error.localizedDescription }
-        // On a thread of its own: a command that does not read would block it. SIGPIPE is ignored.
-        let descriptor = input.fileHandleForWriting
+        // The command alone reads: when it has ended without, writing ends too. SIGPIPE is ignored.
+        close(input.fileHandleForReading)
+        let end = input.fileHandleForWriting
         DispatchQueue.global().async {
-            Descriptor.writeAll(summary + "\n", to: descriptor.fileDescriptor)
-            try? descriptor.close()
+            Descriptor.writeAll(summary + "\n", to: end.fileDescriptor)
+            close(end)
         }
         for await process in ended.stream where process.terminationStatus != 0 {
             return process.terminationReason == .exit

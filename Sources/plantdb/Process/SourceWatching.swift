@@ -24,15 +24,20 @@ struct SourceWatching {
     /// Returns never but by throwing: `CancellationError`, or what ended the first run before it could
     /// begin. Later failures are said, and tried again.
     func repeatRuns(_ run: (@escaping (SyncReport) -> Void) async throws -> Void) async throws {
-        let watch: DatabaseWatch
+        var watch: DatabaseWatch
         do throws(DatabaseError) { watch = try DatabaseWatch(path: path) } catch {
             throw CommandFailure(error, opening: true)
         }
-        defer { watch.close() }
         if let problem = watch.problem { console.note("note: \(problem.printable)") }
         console.note("watching \(path.printable); Ctrl-C ends it")
         var failures = 0
         for number in 1... {
+            if watch.isLost {
+                // A disk that was mounted anew. While it is away the run says so, and comes again.
+                do throws(DatabaseError) { watch = try DatabaseWatch(path: path) } catch {
+                    console.logOnly(ReportText.line(of: error))
+                }
+            }
             // Before the run, so that what changes during it is seen.
             watch.forget()
             var report: SyncReport?
