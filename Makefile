@@ -32,7 +32,7 @@ test: set-up-test lint ## the whole test suite, with lint
 .PHONY: soak
 soak: set-up-test ## the fault, SSH and upstream tests at full depth (an hour or more)
 	$(SWIFT) build --build-tests
-	@PLANTDB_SOAK=1 Scripts/test.sh --only 'FaultTests SFTPClientTests UpstreamTests' $(TEST)
+	@PLANTDB_SOAK=1 Scripts/test.sh --only 'FaultTests PlantDBSFTPTests SFTPClientTests UpstreamTests' $(TEST)
 
 .PHONY: interop
 interop: set-up-test ## sync with PlantDB's own servers of all four releases (five minutes)

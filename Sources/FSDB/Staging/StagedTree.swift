@@ -131,7 +131,7 @@ final class StagedTree: LocalFileReceiver {
     func receive(_ selection: EntrySelection, from files: any LocalScanFiles, meter: ByteMeter)
         async throws(DatabaseError) -> LocalCopyOutcome
     {
-        let progress = Mutex(LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: []))
+        let progress = Mutex(LocalCopyOutcome.nothing)
         let copy = KernelCopy(files: files, tree: self, meter: meter, verifiesContent: verifiesContent)
         // More than a few at a time fight for the directory's lock and the disk.
         let workers = min(4, max(2, BlockingThreads.processorCount))

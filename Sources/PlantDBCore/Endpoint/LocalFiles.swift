@@ -67,4 +67,13 @@ public struct LocalCopyOutcome: Sendable {
         self.bytesStaged = bytesStaged
         self.failures = failures
     }
+
+    public static let nothing = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+
+    /// Both together, of different files.
+    package func adding(_ other: LocalCopyOutcome) -> LocalCopyOutcome {
+        LocalCopyOutcome(
+            filesStaged: filesStaged + other.filesStaged,
+            bytesStaged: bytesStaged.addingSaturated(other.bytesStaged), failures: failures + other.failures)
+    }
 }

@@ -3,9 +3,9 @@ import SFTPClient
 
 /// The connections of one endpoint: made when they are needed, made anew when they are lost.
 actor SFTPConnections {
-    /// - Parameter mayAsk: whether ssh may ask somebody: not for a further connection, which nobody
+    /// - Parameter isFirst: whether ssh may ask somebody: not for a further connection, which nobody
     ///   would understand in the middle of a run, and which a run can do without.
-    typealias Connect = @Sendable (_ mayAsk: Bool) async throws(SFTPError) -> SFTPSession
+    typealias Connect = @Sendable (_ isFirst: Bool) async throws(SFTPError) -> SFTPSession
 
     private let connect: Connect
     private let description: String
@@ -54,12 +54,12 @@ actor SFTPConnections {
 
 extension EntrySelection {
     /// More than a few megabytes, or so many files that the waiting counts.
-    var isWorthTwoConnections: Bool {
+    func isWorthTwoConnections(_ files: [Int]) -> Bool {
         var bytes: Int64 = 0
-        for entry in self {
-            bytes = bytes.addingSaturated(entry.size)
+        for index in files {
+            bytes = bytes.addingSaturated(self[index].size)
             if bytes > 8 << 20 { return true }
         }
-        return count > 200
+        return files.count > 200
     }
 }

@@ -9,6 +9,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     let root: RemotePath
     let connections: SFTPConnections
     let digester: RemoteDigester
+    let packing: RemotePacking
     /// Whether the database exists already; a target is made at its first lock.
     private let exists: Mutex<Bool>
     private let area = AreaHolder()
@@ -44,9 +45,15 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         -> SFTPEndpoint
     {
         let host = access.destination.description
-        let connect: SFTPConnections.Connect = { mayAsk async throws(SFTPError) in
+        let sharing = await ConnectionSharing.make(for: access.destination)
+        let connect: SFTPConnections.Connect = { isFirst async throws(SFTPError) in
             var destination = access.destination
-            if !mayAsk { destination.isInteractive = false }
+            if isFirst {
+                destination = sharing?.offering(destination) ?? destination
+            } else {
+                // A connection of its own, for its throughput.
+                destination.isInteractive = false
+            }
             return try await SFTPSession.open(
                 over: try OpenSSHChannel.start(destination, askpass: access.askpass))
         }
@@ -55,7 +62,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         do throws(DatabaseError) {
             return try await SFTPEndpoint.looking(
-                at: path, through: session, opening, host: host, access: access, connect: connect)
+                at: path, through: session, opening, host: host, access: access, sharing: sharing,
+                connect: connect)
         } catch {
             await session.close()
             throw error
@@ -64,7 +72,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
 
     private static func looking(
         at path: String, through session: SFTPSession, _ opening: Opening, host: String, access: Access,
-        connect: @escaping SFTPConnections.Connect
+        sharing: ConnectionSharing?, connect: @escaping SFTPConnections.Connect
     ) async throws(DatabaseError) -> SFTPEndpoint {
         let shown = "ssh://\(host)\(path.hasPrefix("/") ? "" : "/~/")\(path)".printable
         let root = try await absolute(RemotePath(path), session, shown)
@@ -100,7 +108,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
             throw DatabaseError(.notADatabase, "\(shown) is not a PlantDB database: it is no directory")
         }
         return SFTPEndpoint(
-            root: root, shown: shown, exists: exists, session: session, access: access, connect: connect)
+            root: root, shown: shown, exists: exists, session: session, access: access, sharing: sharing,
+            connect: connect)
     }
 
     /// The path as the server resolves it; of what does not exist, its directory's and its name.
@@ -121,14 +130,16 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
 
     private init(
         root: RemotePath, shown: String, exists: Bool, session: SFTPSession, access: Access,
-        connect: @escaping SFTPConnections.Connect
+        sharing: ConnectionSharing?, connect: @escaping SFTPConnections.Connect
     ) {
         self.root = root
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)
         var unattended = access.destination
         unattended.isInteractive = false
+        unattended = sharing?.using(unattended) ?? unattended
         digester = RemoteDigester(command: RemoteCommand(unattended, askpass: access.askpass))
+        packing = RemotePacking(unattended, askpass: access.askpass)
         // The machine is not known by its name alone: two spellings of one place are not always
         // told apart, and never taken for two where they are spelled alike.
         let machine = "ssh:\(access.destination.description.lowercased())"
@@ -168,6 +179,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     var isThere: Bool { exists.withLock { $0 } }
 
     public func close() async {
+        await packing.close()
         await area.close(self)
         await connections.close()
     }

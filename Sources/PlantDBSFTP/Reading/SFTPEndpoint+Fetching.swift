@@ -9,9 +9,34 @@ extension SFTPEndpoint: FileFetcher {
     public func fetch(_ selection: EntrySelection, into receiver: any LocalFileReceiver, meter: ByteMeter)
         async throws(DatabaseError) -> LocalCopyOutcome
     {
-        let sink = StagingSink(selection, top: path(of: selection.scan), receiver, meter)
-        try await Threads.run { () throws(DatabaseError) in try sink.makeDirectories() }
-        let sessions = try await connections.open(selection.isWorthTwoConnections ? Self.connectionLimit : 1)
+        try await Threads.run { () throws(DatabaseError) in
+            for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
+        }
+        let files = SmallFiles(of: selection) { $0.isPackable }
+        let top = path(of: selection.scan)
+        guard !files.small.isEmpty else {
+            return try await fetch(selection, files.others, into: receiver, meter)
+        }
+        let packed = PackedFetch(selection, files.small, into: receiver, meter)
+        async let others = fetch(selection, files.others, into: receiver, meter)
+        // Whatever tar did not do is left to SFTP, which says why it cannot be done.
+        await packing.use { (tar) async throws(SFTPError) in try await tar.download(from: top, to: packed) }
+        let rest: LocalCopyOutcome
+        do { rest = try await others } catch {
+            throw .wrapping(error, while: "reading scan \(selection.scan)")
+        }
+        let last = try await fetch(selection, packed.remaining, into: receiver, meter)
+        return packed.outcome.adding(rest).adding(last)
+    }
+
+    /// Fetches the files at these places of the selection, over SFTP.
+    private func fetch(
+        _ selection: EntrySelection, _ files: [Int], into receiver: any LocalFileReceiver, _ meter: ByteMeter
+    ) async throws(DatabaseError) -> LocalCopyOutcome {
+        let sink = StagingSink(selection, files, top: path(of: selection.scan), receiver, meter)
+        guard !files.isEmpty else { return sink.outcome }
+        let sessions = try await connections.open(
+            selection.isWorthTwoConnections(files) ? Self.connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.download(to: sink)
@@ -29,6 +54,7 @@ extension SFTPEndpoint: FileFetcher {
 /// Writes fetched files into a staged tree of this machine.
 private final class StagingSink: DownloadSink {
     private let selection: EntrySelection
+    private let files: [Int]
     private let top: RemotePath
     private let receiver: any LocalFileReceiver
     private let meter: ByteMeter
@@ -36,14 +62,17 @@ private final class StagingSink: DownloadSink {
 
     private struct State {
         var next = 0
-        var outcome = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+        var outcome = LocalCopyOutcome.nothing
         /// Nothing is begun after a failure that will not get better with the next file.
         var isStopped = false
     }
 
-    init(_ selection: EntrySelection, top: RemotePath, _ receiver: any LocalFileReceiver, _ meter: ByteMeter)
-    {
+    init(
+        _ selection: EntrySelection, _ files: [Int], top: RemotePath, _ receiver: any LocalFileReceiver,
+        _ meter: ByteMeter
+    ) {
         self.selection = selection
+        self.files = files
         self.top = top
         self.receiver = receiver
         self.meter = meter
@@ -51,21 +80,14 @@ private final class StagingSink: DownloadSink {
 
     var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
 
-    func makeDirectories() throws(DatabaseError) {
-        for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
-    }
-
     func next() -> DownloadItem? {
         state.withLock { state in
-            while !state.isStopped, state.next < selection.count {
-                let index = state.next
-                state.next += 1
-                let entry = selection[index]
-                guard entry.kind == .file else { continue }
-                return DownloadItem(
-                    index: index, path: top.appending(entry.path.rawValue), size: UInt64(entry.size))
-            }
-            return nil
+            guard !state.isStopped, state.next < files.count else { return nil }
+            let index = files[state.next]
+            state.next += 1
+            let entry = selection[index]
+            return DownloadItem(
+                index: index, path: top.appending(entry.path.rawValue), size: UInt64(entry.size))
         }
     }
 

@@ -100,9 +100,41 @@ extension RemoteStagedTree: FileSender {
         try await makeDirectories(
             selection.compactMap { $0.kind == .directory ? $0.path : $0.path.parent }, first)
         for entry in selection where entry.kind == .directory { note(entry) }
-        let source = ScanFilesSource(selection, from: files, to: self, flushesWith: first, meter)
+        let split = SmallFiles(of: selection) { $0.isPackable && !isFlushed($0, first) }
+        guard !split.small.isEmpty else { return try await send(selection, split.others, from: files, meter) }
+        let packed = PackedSend(selection, split.small, from: files, to: self, meter)
+        async let others = send(selection, split.others, from: files, meter)
+        let failure = await endpoint.packing.use { (tar) async throws(SFTPError) in
+            try await tar.upload(into: path, from: packed)
+        }
+        let rest: LocalCopyOutcome
+        do { rest = try await others } catch { throw .wrapping(error, while: "writing scan \(scan)") }
+        if let failure, packed.mayGoOn {
+            // Whoever unpacks still would write into what is sent again.
+            throw .sftp(failure, "write scan \(scan) to \(endpoint.location)", scan: scan)
+        }
+        try await removeStaged(packed.torn.map { path(of: selection[$0]) })
+        let last = try await send(selection, packed.remaining, from: files, meter)
+        return packed.outcome.adding(rest).adding(last)
+    }
+
+    private func removeStaged(_ paths: [RemotePath]) async throws(DatabaseError) {
+        guard !paths.isEmpty else { return }
+        let session = try await endpoint.connections.session()
+        try await translating("stage scan \(scan)", scan: scan) { () async throws(SFTPError) in
+            for path in paths { try await session.removeIfThere(path) }
+        }
+    }
+
+    /// Sends the files at these places of the selection, over SFTP.
+    private func send(
+        _ selection: EntrySelection, _ places: [Int], from files: any LocalScanFiles, _ meter: ByteMeter
+    ) async throws(DatabaseError) -> LocalCopyOutcome {
+        guard !places.isEmpty else { return .nothing }
+        let first = try await endpoint.connections.session()
+        let source = ScanFilesSource(selection, places, from: files, to: self, flushesWith: first, meter)
         let sessions = try await endpoint.connections.open(
-            selection.isWorthTwoConnections ? SFTPEndpoint.connectionLimit : 1)
+            selection.isWorthTwoConnections(places) ? SFTPEndpoint.connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.upload(from: source)
@@ -121,6 +153,7 @@ extension RemoteStagedTree: FileSender {
 /// Reads files of this machine for an upload.
 private final class ScanFilesSource: UploadSource {
     private let selection: EntrySelection
+    private let places: [Int]
     private let files: any LocalScanFiles
     private let tree: RemoteStagedTree
     private let meter: ByteMeter
@@ -129,16 +162,17 @@ private final class ScanFilesSource: UploadSource {
 
     private struct State {
         var next = 0
-        var outcome = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+        var outcome = LocalCopyOutcome.nothing
         /// Nothing is begun after a failure that will not get better with the next file.
         var isStopped = false
     }
 
     init(
-        _ selection: EntrySelection, from files: any LocalScanFiles, to tree: RemoteStagedTree,
-        flushesWith session: SFTPSession, _ meter: ByteMeter
+        _ selection: EntrySelection, _ places: [Int], from files: any LocalScanFiles,
+        to tree: RemoteStagedTree, flushesWith session: SFTPSession, _ meter: ByteMeter
     ) {
         self.selection = selection
+        self.places = places
         self.files = files
         self.tree = tree
         self.session = session
@@ -149,17 +183,14 @@ private final class ScanFilesSource: UploadSource {
 
     func next() -> UploadItem? {
         state.withLock { state in
-            while !state.isStopped, state.next < selection.count {
-                let index = state.next
-                state.next += 1
-                let entry = selection[index]
-                guard entry.kind == .file else { continue }
-                return UploadItem(
-                    index: index, path: tree.path(of: entry), size: UInt64(entry.size),
-                    attributes: RemoteStagedTree.attributes(of: entry),
-                    isFlushed: tree.isFlushed(entry, session))
-            }
-            return nil
+            guard !state.isStopped, state.next < places.count else { return nil }
+            let index = places[state.next]
+            state.next += 1
+            let entry = selection[index]
+            return UploadItem(
+                index: index, path: tree.path(of: entry), size: UInt64(entry.size),
+                attributes: RemoteStagedTree.attributes(of: entry),
+                isFlushed: tree.isFlushed(entry, session))
         }
     }
 

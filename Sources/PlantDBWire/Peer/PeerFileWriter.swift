@@ -13,7 +13,7 @@ public struct PeerFileWriter: ~Copyable {
     private var current: OpenFile?
     /// The entry whose bytes are passed over: it could not be made here.
     private var isPassingOver = false
-    public private(set) var outcome = LocalCopyOutcome(filesStaged: 0, bytesStaged: 0, failures: [])
+    public private(set) var outcome = LocalCopyOutcome.nothing
     /// What was staged, without digests.
     public private(set) var staged: [FileEntry] = []
 

@@ -15,6 +15,8 @@ public struct SSHDestination: Sendable, Hashable {
     /// Put AES-GCM before OpenSSH's other ciphers: a third faster where the processor has AES.
     /// It overrides `Ciphers` of the user's configuration, and an option of that name overrides it.
     public var prefersFastCipher = true
+    /// nil: what the user's configuration says.
+    var sharing: ConnectionSharing.Role?
 
     /// - Throws: `invalidArgument` for a host or user that could be taken for an option or a
     ///   command (CVE-2017-1000117): a host is letters, digits, `.`, `-`, `_`, or an IPv6 address.
@@ -81,6 +83,7 @@ public struct SSHDestination: Sendable, Hashable {
             // “^”: before the default set (ssh_config(5), OpenSSH 8.1 and later).
             defaults.append("Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com")
         }
+        if let sharing { defaults += sharing.options }
         for option in defaults { result += ["-o", option] }
         if let identity { result += ["-i", identity, "-o", "IdentitiesOnly=yes"] }
         if let port { result += ["-p", String(port)] }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// read(2), write(2) and poll(2), to their end and without EINTR. They block.
-enum Descriptors {
+package enum Descriptors {
     /// As ``writeAll(_:to:)``, where a reader that goes away must not end this process: SIGPIPE
     /// goes to the thread that writes.
     static func writeAllQuietly(_ bytes: some Collection<UInt8>, to descriptor: CInt) throws(SFTPError) {
@@ -38,7 +38,7 @@ enum Descriptors {
     }
 
     /// To a local file.
-    static func write(_ buffer: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64)
+    package static func write(_ buffer: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64)
         throws(SFTPError)
     {
         var done = 0
@@ -57,7 +57,9 @@ enum Descriptors {
     }
 
     /// From a local file, up to its end.
-    static func read(_ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64)
+    package static func read(
+        _ descriptor: CInt, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+    )
         throws(SFTPError) -> Int
     {
         var done = 0

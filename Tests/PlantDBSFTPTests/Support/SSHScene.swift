@@ -28,7 +28,8 @@ struct SSHScene: Sendable {
     ].first { (path: String) in access(path, X_OK) == 0 }
 
     /// - Parameter target: instead of a folder beside the source.
-    init(_ way: Way, target elsewhere: String? = nil, largeFile: Int = 3 << 20) throws {
+    /// - Parameter smallFiles: of a further scan; enough of them go by tar.
+    init(_ way: Way, target elsewhere: String? = nil, largeFile: Int = 3 << 20, smallFiles: Int = 0) throws {
         self.way = way
         folder = try TemporaryDirectory()
         source = folder.appending("source")
@@ -40,7 +41,7 @@ struct SSHScene: Sendable {
         // As a process of its own that can be killed; it begins in a folder that says whose it is.
         server = try SSHServer(sftp: Self.sftpServer.map { "\($0) -d \(mark)" } ?? "internal-sftp")
         relay = try FaultyRelay(to: server.port)
-        (old, new) = try Self.databases(largeFile)
+        (old, new) = try Self.databases(largeFile, smallFiles)
         try new.write(to: source)
         try old.write(to: template)
         try SampleDatabase.plants(1).write(to: sentinel)
@@ -48,7 +49,9 @@ struct SSHScene: Sendable {
         sentinelBefore = try treeSnapshot(sentinel, includesDirectoryTimes: true)
     }
 
-    private static func databases(_ largeFile: Int) throws -> (SampleDatabase, SampleDatabase) {
+    private static func databases(_ largeFile: Int, _ smallFiles: Int) throws -> (
+        SampleDatabase, SampleDatabase
+    ) {
         let newer = ModificationTime(seconds: SampleTree.time.seconds + 1000, nanoseconds: 5)
         var generator = SplitMix64(seed: 5)
         var (old, new) = (SampleDatabase(), SampleDatabase())
@@ -81,6 +84,7 @@ struct SSHScene: Sendable {
         try large.file("images/large.bin", generator.bytes(largeFile))
         try large.writeIndex()
         try new.add("plant_2", large)
+        if smallFiles > 0 { try new.add("small", .plant(images: smallFiles, seed: 13)) }
         var container = SampleTree()
         try container.file("timelapse.json", "{}")
         try new.add("series", container)
@@ -130,13 +134,24 @@ struct SSHScene: Sendable {
         }
     }
 
+    /// What else works for this scene on the other machine: shells, and tar, in its databases.
+    private var packers: [pid_t] {
+        Processes.all.filter { process in
+            var buffer = [CChar](repeating: 0, count: 4096)
+            let count = readlink("/proc/\(process)/cwd", &buffer, buffer.count)
+            let place = String(
+                decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return place.hasPrefix(target + "/") || place.hasPrefix(source + "/")
+        }
+    }
+
     /// After a kill, what was sent may still be on its way to the disk.
     func waitForServers() async throws {
         for _ in 0..<1000 {
-            if sftpServers.isEmpty { return }
+            if sftpServers.isEmpty, packers.isEmpty { return }
             try await Task.sleep(for: .milliseconds(10))
         }
-        throw CommandRun.Failure(message: "servers without a client live on: \(sftpServers)")
+        throw CommandRun.Failure(message: "servers without a client live on: \(sftpServers + packers)")
     }
 
     // MARK: Checks
