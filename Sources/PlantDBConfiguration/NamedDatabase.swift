@@ -33,12 +33,12 @@ public struct NamedDatabase: Sendable, Hashable {
             throw DatabaseError(
                 .invalidArgument, "“\(location.printable)” is no location that \(name): could stand for")
         }
-        guard !Self.holdsPassword(location) else {
+        guard location.withoutSecrets == location else {
             // Not repeated: it is a secret.
             throw DatabaseError(
                 .invalidArgument,
-                "the location of \(name) holds a password, which would lie in the configuration for all to "
-                    + "read; leave it out, and name a file with --password-file")
+                "the location of \(name) holds a password or a token, which would lie in the configuration for all to "
+                    + "read; leave it out, and name a file with --password-file or --token-file")
         }
         self.name = name
         self.location = location
@@ -61,13 +61,5 @@ public struct NamedDatabase: Sendable, Hashable {
             default: false
             }
         }
-    }
-
-    /// `scheme://user:password@…` (RFC 3986, section 3.2.1).
-    private static func holdsPassword(_ location: String) -> Bool {
-        guard let start = location.utf8.firstRange(of: "://".utf8)?.upperBound else { return false }
-        let authority = location[start...].prefix { $0 != "/" }
-        guard let at = authority.lastIndex(of: "@") else { return false }
-        return authority[..<at].contains(":")
     }
 }

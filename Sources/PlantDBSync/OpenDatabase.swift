@@ -1,4 +1,5 @@
 import FSDB
+import Glibc
 import PlantDBClient
 import PlantDBCore
 import PlantDBSFTP
@@ -55,6 +56,7 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
         throw DatabaseError(.invalidArgument, "a location is empty; give the path of a database")
     }
     guard let scheme = scheme(of: location) else {
+        try refuseAnotherMachine(location)
         return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
     }
     switch scheme.lowercased() {
@@ -67,6 +69,16 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
             "\(scheme):// locations cannot be opened: plantdb knows local paths, ssh://, http:// and https://"
         )
     }
+}
+
+/// - Throws: `invalidArgument` for `host:path`, unless there is a folder of that name.
+private func refuseAnotherMachine(_ location: String) throws(DatabaseError) {
+    guard location.looksLikeAnotherMachine, access(location, F_OK) != 0 else { return }
+    let shown = location.withoutSecrets.printable
+    throw DatabaseError(
+        .invalidArgument,
+        "“\(shown)” looks like a place on another machine: write ssh://user@host/path, or http://host:port. "
+            + "A folder of that name is written ./\(shown)")
 }
 
 private func openOverHTTP(_ location: String, as role: DatabaseRole, _ access: RemoteAccess)

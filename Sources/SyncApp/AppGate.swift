@@ -15,7 +15,11 @@ struct AppGate: Sendable {
 
     static let cookie = "plantdb_session"
 
+    /// The one that is listened on.
+    let port: Int
+
     init(token: String, session: String, port: Int) {
+        self.port = port
         self.token = SHA256.hash(data: Array(token.utf8))
         self.session = session
         hosts = ["127.0.0.1:\(port)", "localhost:\(port)", "[::1]:\(port)"]

@@ -26,13 +26,19 @@ struct AppRoutes: Sendable {
         HTTPField.Name("Cross-Origin-Opener-Policy")!: "same-origin",
     ]
 
-    func router() -> Router<BasicRequestContext> {
-        let router = Router()
+    func router() -> Router<AppContext> {
+        let router = Router(context: AppContext.self)
         page("/", "text/html; charset=utf-8", PackageResources.index_html, in: router)
         page("/app.css", "text/css; charset=utf-8", PackageResources.app_css, in: router)
         page("/app.js", "text/javascript; charset=utf-8", PackageResources.app_js, in: router)
         page("/icon.svg", "image/svg+xml", PackageResources.icon_svg, in: router)
-        router.post("/api/session") { request, _ in await answer(request, needsSession: false, logIn) }
+        router.post("/api/session") { request, context in
+            // The command line of a browser, which the token stands in, is everybody's to read.
+            guard LoopbackPeer.isOurs(context.remoteAddress, port: gate.port) else {
+                return Response(status: .forbidden, headers: Self.headers)
+            }
+            return await answer(request, needsSession: false, logIn)
+        }
         on(.get, "/api/start", in: router) { _ in
             try json(
                 Start(
@@ -121,7 +127,7 @@ struct AppRoutes: Sendable {
     }
 
     private func page(
-        _ path: RouterPath, _ type: String, _ content: [UInt8], in router: Router<BasicRequestContext>
+        _ path: RouterPath, _ type: String, _ content: [UInt8], in router: Router<AppContext>
     ) {
         router.get(path) { request, _ in
             if let refusal = gate.refusal(of: request) {
@@ -135,7 +141,7 @@ struct AppRoutes: Sendable {
     }
 
     private func on(
-        _ method: HTTPRequest.Method, _ path: RouterPath, in router: Router<BasicRequestContext>,
+        _ method: HTTPRequest.Method, _ path: RouterPath, in router: Router<AppContext>,
         _ respond: @escaping @Sendable (Request) async throws -> Response
     ) {
         router.on(path, method: method) { request, _ in await answer(request, needsSession: true, respond) }

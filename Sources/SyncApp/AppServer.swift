@@ -37,7 +37,8 @@ public struct AppConfiguration: Sendable {
     public init() {}
 }
 
-/// The sync app: a page in the browser of this machine, served to whoever has its launch token.
+/// The sync app: a page in the browser of this machine, served to its user (``LoopbackPeer``) with the
+/// launch token.
 ///
 /// It listens on the loopback interface only.
 public final class AppServer: Sendable {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import GRDB
+import Glibc
 import PlantDBCore
 import SyncEngine
 
@@ -30,6 +31,9 @@ public final class RunHistory: Sendable {
             try FileManager.default.createDirectory(
                 atPath: folder.isEmpty ? "/" : folder, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
+            // Nobody else's business; SQLite gives its other files the same mode.
+            let made = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            if made >= 0 { close(made) }
             var configuration = Configuration()
             configuration.busyMode = .timeout(10)
             queue = try DatabaseQueue(path: file, configuration: configuration)
@@ -82,7 +86,7 @@ public final class RunHistory: Sendable {
             try database.execute(
                 sql: "INSERT INTO run (id, source, target, owner, begun) VALUES (?, ?, ?, ?, ?)",
                 arguments: [
-                    run.rawValue, Self.withoutPassword(source), Self.withoutPassword(target),
+                    run.rawValue, source.withoutSecrets, target.withoutSecrets,
                     Data(owner.encoded()), Self.now,
                 ])
             try database.execute(
@@ -172,17 +176,6 @@ public final class RunHistory: Sendable {
     // MARK: Parts of them
 
     private static var now: Int64 { Int64(LockOwner.now * 1e9) }
-
-    /// A location as it was given, but for what stands between the first colon and the last @ of a
-    /// URL: a password may hold any character, also where it should have been escaped.
-    static func withoutPassword(_ location: String) -> String {
-        guard let scheme = location.range(of: "://") else { return location }
-        let rest = location[scheme.upperBound...]
-        guard let at = rest.lastIndex(of: "@"), let colon = rest[..<at].firstIndex(of: ":") else {
-            return location
-        }
-        return "\(location[..<scheme.upperBound])\(rest[...colon])…\(rest[at...])"
-    }
 
     private func read<Value>(_ body: (Database) throws -> Value) throws(DatabaseError) -> Value {
         do { return try queue.read(body) } catch { throw Self.failure(file, "read", error) }

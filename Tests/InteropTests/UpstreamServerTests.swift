@@ -1,5 +1,6 @@
 import FSDB
 import Foundation
+import NIOCore
 import PlantDBClient
 import PlantDBCore
 import PlantDBSync
@@ -167,14 +168,50 @@ struct UpstreamServerTests {
     @Test("From one server to another, without a copy in between", arguments: UpstreamRelease.tested)
     func betweenServers(_ release: UpstreamRelease) async throws {
         let (source, target) = (folder.appending("source"), folder.appending("target"))
-        try SampleDatabase.plants(2, images: 4).write(to: source)
+        // So many files that they come as an archive; 0.14's is made anew, the other's handed on.
+        try SampleDatabase.plants(1, images: 30).write(to: source)
         try FSDB.createEmptyDatabase(at: target)
         let other: UpstreamRelease = release == .v014 ? .v017 : .v014
         let (left, right) = (try await server(release, source), try await server(other, target))
         let first = try await run(left.url, right.url)
-        #expect(first.report.errors.isEmpty && first.report.scansPublished == 2, "\(first.report.errors)")
+        #expect(first.report.errors.isEmpty && first.report.scansPublished == 1, "\(first.report.errors)")
         #expect(try content(source) == content(target))
         right.stop()
+        left.stop()
+        try folder.remove()
+    }
+
+    @Test("An archive goes from one server to another as it is, and a file that changes meanwhile stops it")
+    func passing() async throws {
+        let source = folder.appending("source")
+        try SampleDatabase.plants(1, images: 30).write(to: source)
+        let left = try await server(.v017, source)
+        let endpoint = try #require(
+            try await openDatabase(left.url, as: .source) as? RestEndpoint)
+        // Five archives a minute are answered; this takes five.
+        let manifest = try #require(try await endpoint.manifest(of: ScanID("plant_0"), detail: .listing))
+        let passed = try #require(try await endpoint.archive(of: EntrySelection(all: manifest)))
+        func bytes(_ pull: () async throws(DatabaseError) -> ByteBuffer?) async throws -> [UInt8] {
+            var result: [UInt8] = []
+            while let piece = try await pull() { result += piece.readableBytesView }
+            return result
+        }
+        let answer = try await endpoint.client.downloadArchive(of: ScanID("plant_0"))
+        let expected = try await answer.collect(upTo: 1 << 24)
+        #expect(try await bytes(passed.pieces(ByteMeter())) == expected)
+        #expect(passed.size == Int64(expected.count))
+        let metadata = try bytesOnDisk(source + "/plant_0/metadata/metadata.json")
+        #expect(passed.scanMetadata().map { Array($0.readableBytesView) } == metadata)
+
+        // Of equal size: only its CRC-32 is another.
+        let image = source + "/plant_0/images/00001_rgb.jpg"
+        try writeFile(image, Array(try bytesOnDisk(image).reversed()))
+        let changed = try #require(try await endpoint.archive(of: EntrySelection(all: manifest)))
+        await #expect { try await bytes(changed.pieces(ByteMeter())) } throws: {
+            ($0 as? DatabaseError)?.code == .sourceChanged
+        }
+        await endpoint.close()
+
         left.stop()
         try folder.remove()
     }

@@ -137,6 +137,20 @@ import Testing
         try folder.remove()
     }
 
+    @Test("Who logs in sends a few bytes; megabytes of JSON are not read")
+    func largeLogin() async throws {
+        try write(Self.later)
+        try await withServer(path) { client, _ in
+            let body = JSONValue.object(
+                JSONObject([("username", .string(String(repeating: "a", count: 1 << 20)))]))
+            for path in ["/login", "/api/v1/auth/login", "/api/v1/auth/token/refresh"] {
+                let answer = try await client.post(path, json: body)
+                #expect(answer.status == 400 && answer.text.contains("larger"), "\(path): \(answer.text)")
+            }
+        }
+        try folder.remove()
+    }
+
     @Test("Many wrong passwords at once are no more tries than one after the other")
     func parallelGuesses() async throws {
         try write(Self.later)

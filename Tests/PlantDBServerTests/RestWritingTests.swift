@@ -4,6 +4,7 @@ import Glibc
 import NIOCore
 import PlantDBCore
 import PlantDBTesting
+import PlantDBWire
 import Testing
 import ZipStream
 
@@ -382,6 +383,52 @@ import ZipStream
                 #expect(try await socket.receiveAll().hasPrefix("HTTP/1.1 401"), "\(host)")
                 socket.close()
             }
+        }
+    }
+
+    @Test("What arrives damaged cannot be committed, nor can it give anybody rights")
+    func damagedParts() async throws {
+        try await serving { client in
+            func commit(_ scan: String, _ body: ByteBuffer) async throws -> (parts: Int, commit: Int) {
+                let begin = PeerBegin(
+                    scan: try ScanID(scan), base: nil, options: TransactionOptions(durability: .never))
+                let begun = try await client.send(
+                    "POST", "/sync/v1/transactions", begin.encoded(), type: "application/json")
+                let id = try #require(try begun.json()["id"]?.string)
+                let parts = try await client.send(
+                    "PUT", "/sync/v1/transactions/\(id)/parts", Array(buffer: body),
+                    type: PeerProtocol.framesType)
+                let committed = try await client.send(
+                    "POST", "/sync/v1/transactions/\(id)/commit", [], type: "application/json")
+                return (parts.status, committed.status)
+            }
+            func frames(_ content: String, of size: Int, mode: UInt16 = 0o644) throws -> ByteBuffer {
+                var buffer = ByteBuffer()
+                let index = try ScanPath("files.json")
+                let file = try ScanPath("metadata/x")
+                for (path, text, length) in [(index, "{}", 2), (file, content, size)] {
+                    PeerFrameEncoder.encode(
+                        .entry(FileEntry(path: path, size: Int64(length), mode: mode)), into: &buffer)
+                    PeerFrameEncoder.encode(.bytes(ByteBuffer(string: text)), into: &buffer)
+                    PeerFrameEncoder.encode(.fileEnd(nil), into: &buffer)
+                }
+                PeerFrameEncoder.encode(.end(count: 2), into: &buffer)
+                return buffer
+            }
+            var cut = try frames("abc", of: 3)
+            cut.moveWriterIndex(to: cut.writerIndex - 30)
+            for (name, body) in [
+                ("short", try frames("abc", of: 30)), ("cut", cut),
+                ("noise", ByteBuffer(bytes: (0..<500).map { UInt8(truncatingIfNeeded: $0 &* 37) })),
+            ] {
+                let (parts, committed) = try await commit(name, body)
+                #expect(parts >= 400 && committed >= 400, "\(name): \(parts), \(committed)")
+                #expect(!exists(name), "\(name)")
+            }
+            #expect(try await commit("good", try frames("abc", of: 3, mode: 0o6755)) == (200, 204))
+            let mode = try FileManager.default.attributesOfItem(atPath: path + "/good/metadata/x")[
+                .posixPermissions]
+            #expect(mode as? Int == 0o755)
         }
     }
 

@@ -91,4 +91,20 @@ import Testing
         #expect(try await app.get("/").text.contains("https://") == false)
         try await app.stop()
     }
+
+    @Test("Whose connection it is the kernel tells; another user's is refused")
+    func otherUsers() {
+        let table = """
+              sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+               0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1
+               1: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 2 1
+               2: 0100007F:1F90 0100007F:C002 01 00000000:00000000 00:00000000 00000000  1000        0 3 1
+               3: 0100007F:C002 0100007F:1F90 01 00000000:00000000 00:00000000 00000000 65534        0 4 1
+               4: 0100007F:C003 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 5 1
+            """
+        #expect(LoopbackPeer.isOurs(0xc001, port: 8080, in: table, user: 1000))
+        #expect(!LoopbackPeer.isOurs(0xc002, port: 8080, in: table, user: 1000))
+        #expect(LoopbackPeer.isOurs(0xc003, port: 8080, in: table, user: 1000))
+        #expect(!LoopbackPeer.isOurs(0xc001, port: 8081, in: table, user: 1000))
+    }
 }

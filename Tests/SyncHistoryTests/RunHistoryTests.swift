@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import PlantDBCore
 import PlantDBTesting
 import SyncEngine
@@ -84,14 +85,15 @@ import Testing
         try folder.remove()
     }
 
-    @Test(arguments: [
-        ("/data/a:b@c", "/data/a:b@c"),
-        ("ssh://me@host:22/db", "ssh://me@host:22/db"),
-        ("ssh://me:se/cr@et@host/db", "ssh://me:…@host/db"),
-        ("https://u:12/3@host", "https://u:…@host"),
-    ])
-    func noPasswordIsKept(_ location: String, _ kept: String) {
-        #expect(RunHistory.withoutPassword(location) == kept)
+    @Test func noPasswordIsKeptAndNobodyElseReadsTheFile() throws {
+        let path = folder.appending("history.sqlite")
+        let history = try RunHistory(file: path)
+        try history.begin(RunID.make(), source: "ssh://me:se/cr@et@host/db", target: "http://h/?token=x")
+        let run = try #require(try history.list().first)
+        #expect(run.source == "ssh://me:…@host/db" && run.target == "http://h/?…")
+        var status = stat()
+        #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+        try folder.remove()
     }
 
     @Test func aFileThatIsNoHistoryIsAnErrorThatNamesIt() throws {

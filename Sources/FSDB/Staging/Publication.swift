@@ -55,7 +55,13 @@ struct Publication: Sendable {
                 try publishNew(tree, named: name, in: area)
                 return
             }
-            try update(current, from: tree, area: area, removals: removals, attributes: attributes)
+            let staged = try ManifestWalk.manifest(of: scan, in: tree.directory, descends: true)
+            if try flush(staged, replacing: current, in: tree.directory) {
+                // It takes its time, and somebody may have written meanwhile.
+                try checkBase()
+            }
+            try update(
+                current, with: staged, from: tree, area: area, removals: removals, attributes: attributes)
         } catch { throw error.locating(scan: scan) }
     }
 
@@ -85,20 +91,18 @@ struct Publication: Sendable {
     // MARK: An update
 
     private func update(
-        _ current: ScanManifest, from tree: StagedTree, area: StagingArea, removals: [ScanPath],
-        attributes: [FileEntry]
+        _ current: ScanManifest, with staged: ScanManifest, from tree: StagedTree, area: StagingArea,
+        removals: [ScanPath], attributes: [FileEntry]
     ) throws(DatabaseError) {
-        let staged = try ManifestWalk.manifest(of: scan, in: tree.directory, descends: true)
-        try flush(staged, replacing: current, in: tree.directory)
         let target = try root.directory(scan.rawValue)
-        var parents = OpenParents(target: target, staging: tree.directory)
+        var parents = OpenParents(scan: scan, target: target, staging: tree.directory)
 
         for entry in staged where entry.kind == .directory {
             if try target.makeDirectory(entry.path.rawValue) { try target.setAttributes(entry) }
         }
         for phase in Phase.allCases {
             for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
-                try parents.publish(entry.path)
+                try parents.publish(entry.path, inPlaceOf: current.entry(at: entry.path))
             }
         }
         for entry in attributes { try target.setAttributes(entry) }
@@ -125,18 +129,19 @@ struct Publication: Sendable {
         }
     }
 
+    /// - Returns: whether anything was to be flushed.
     private func flush(_ staged: ScanManifest, replacing current: ScanManifest, in tree: Directory)
-        throws(DatabaseError)
+        throws(DatabaseError) -> Bool
     {
         let files: [FileEntry]
         switch options.durability {
-        case .never: return
+        case .never: return false
         case .auto: files = staged.filter { $0.kind == .file && current.position(of: $0.path) != nil }
         case .always: files = staged.filter { $0.kind == .file }
         }
         if files.count > Self.singleFlushes {
             try tree.flushFileSystem()
-            return
+            return true
         }
         for entry in files {
             let descriptor = try tree.open(entry.path.rawValue, flags: O_RDONLY)
@@ -145,6 +150,7 @@ struct Publication: Sendable {
                 throw tree.failure(SystemError(), "flush", entry.path.rawValue)
             }
         }
+        return !files.isEmpty
     }
 
     private func remove(
@@ -162,7 +168,10 @@ struct Publication: Sendable {
             guard let entry = current.entry(at: path) else { continue }
             if entry.kind == .directory {
                 try target.removeIfEmpty(path.rawValue)
-            } else if let trash {
+                continue
+            }
+            try target.confirm(entry, of: scan, path.rawValue)
+            if let trash {
                 if let parent = path.parent { try trash.makeDirectories(parent.rawValue) }
                 try target.rename(path.rawValue, to: trash, path.rawValue, replaces: true)
             } else {
@@ -174,40 +183,66 @@ struct Publication: Sendable {
 
 /// Renames staged files into place, with the directories of both sides kept open in between.
 private struct OpenParents {
+    let scan: ScanID
     let target: Directory
     let staging: Directory
     private var current: (path: ScanPath?, from: Directory, to: Directory)?
     private(set) var touched: Set<String> = []
 
-    init(target: Directory, staging: Directory) {
+    init(scan: ScanID, target: Directory, staging: Directory) {
+        self.scan = scan
         self.target = target
         self.staging = staging
     }
 
-    mutating func publish(_ path: ScanPath) throws(DatabaseError) {
+    /// - Parameter old: what is to be there now.
+    mutating func publish(_ path: ScanPath, inPlaceOf old: FileEntry?) throws(DatabaseError) {
         let parent = path.parent
         if current == nil || current?.path != parent {
             guard let parent else {
                 current = (nil, staging, target)
-                return try rename(path)
+                return try rename(path, inPlaceOf: old)
             }
             current = (parent, try staging.directory(parent.rawValue), try target.directory(parent.rawValue))
             touched.insert(parent.rawValue)
         }
-        try rename(path)
+        try rename(path, inPlaceOf: old)
     }
 
-    private func rename(_ path: ScanPath) throws(DatabaseError) {
+    private func rename(_ path: ScanPath, inPlaceOf old: FileEntry?) throws(DatabaseError) {
         guard let current else { return }
         let name = String(path.name)
+        // What somebody wrote a moment ago is theirs.
+        if let old { try current.to.confirm(old, of: scan, name) }
         do throws(SystemError) {
             try Directory.rename(
-                from: current.from.descriptor, name, to: current.to.descriptor, name, replaces: true)
-        } catch { throw target.failure(error, "publish", path.rawValue) }
+                from: current.from.descriptor, name, to: current.to.descriptor, name, replaces: old != nil)
+        } catch {
+            if old == nil, error.number == EEXIST { throw .changedMeanwhile(path, of: scan) }
+            throw target.failure(error, "publish", path.rawValue)
+        }
     }
 
     func flush() throws(DatabaseError) {
         for path in touched { try target.directory(path).flush() }
+    }
+}
+
+extension Directory {
+    /// - Throws: ``DatabaseError/Code/conflict`` if the file of that name is not what its entry says.
+    fileprivate func confirm(_ entry: FileEntry, of scan: ScanID, _ name: String) throws(DatabaseError) {
+        guard let now = try status(of: name), now.kind == .file, now.size == entry.size,
+            now.modified == entry.modified
+        else { throw .changedMeanwhile(entry.path, of: scan) }
+    }
+}
+
+extension DatabaseError {
+    fileprivate static func changedMeanwhile(_ path: ScanPath, of scan: ScanID) -> DatabaseError {
+        DatabaseError(
+            .conflict,
+            "somebody changed \(path) of scan \(scan) on the target meanwhile; run the same command again",
+            scan: scan, path: path.rawValue)
     }
 }
 

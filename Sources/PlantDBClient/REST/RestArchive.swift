@@ -12,6 +12,9 @@ struct RestArchive: Sendable {
     let checksums: [ScanPath: UInt32]
     /// The folder around everything, with its slash, or empty.
     let top: String
+    /// Whether every server takes the archive as it is: without a folder around everything, with
+    /// files in `images` and in `metadata`, and nothing in it that a scan may not hold.
+    let isPortable: Bool
 
     /// - Throws: `invalidData` for names that no scan may hold.
     init(scan: ScanID, directory entries: [ZipEntry]) throws(DatabaseError) {
@@ -19,15 +22,20 @@ struct RestArchive: Sendable {
         var builder = ScanManifest.Builder(scan: scan)
         var checksums: [ScanPath: UInt32] = [:]
         var directories: Set<ScanPath> = []
+        var tops: Set<String> = []
+        var hasOthers = !top.isEmpty
         for entry in entries {
             guard let path = Self.path(entry.path, below: top) else { continue }
             let parsed: ScanPath
             do throws(DatabaseError) { parsed = try ScanPath(path) } catch {
                 builder.skip(
                     SkippedEntry(path: path.printable, reason: .invalidName, detail: error.message))
+                hasOthers = true
                 continue
             }
+            hasOthers = hasOthers || Self.isPrivate(parsed) || entry.isDirectory
             guard !Self.isPrivate(parsed) else { continue }
+            if parsed.components.count == 2 { tops.insert(String(parsed.first)) }
             // Archives name no folders; those of files are there all the same.
             var parent = entry.isDirectory ? parsed : parsed.parent
             while let directory = parent, directories.insert(directory).inserted { parent = directory.parent }
@@ -40,6 +48,7 @@ struct RestArchive: Sendable {
         }
         manifest = try builder.build()
         self.checksums = checksums
+        isPortable = !hasOthers && tops.isSuperset(of: ["images", "metadata"])
     }
 
     /// A scan whose files were read one by one.
@@ -47,6 +56,7 @@ struct RestArchive: Sendable {
         self.manifest = manifest
         self.checksums = checksums
         top = ""
+        isPortable = false
     }
 
     /// The folder around everything: release 0.14 puts the scan's name there, later ones nothing.

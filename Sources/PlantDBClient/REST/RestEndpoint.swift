@@ -123,7 +123,7 @@ public final class RestEndpoint: DatabaseEndpoint {
         return selection.map { archive.checksums[$0.path] ?? 0 }
     }
 
-    private func remembered(_ selection: EntrySelection) throws(DatabaseError) -> RestArchive {
+    func remembered(_ selection: EntrySelection) throws(DatabaseError) -> RestArchive {
         let archive = known.withLock { $0.archives[selection.scan] }
         guard let archive, selection.allSatisfy({ archive.manifest.position(of: $0.path) != nil }) else {
             throw DatabaseError(
@@ -135,15 +135,18 @@ public final class RestEndpoint: DatabaseEndpoint {
     /// More files than this are never asked for one by one.
     private static let mostSingleFiles = 24
 
+    /// Whether that waits less for the server's limits than its archive does.
+    func comesSingly(_ selection: EntrySelection, of archive: RestArchive) -> Bool {
+        let count = selection.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) }
+        return count <= Self.mostSingleFiles
+            && (client.pace.delay(of: count, .files) <= client.pace.delay(of: 1, .archiveReads)
+                || archive.manifest.position(of: .timelapseMarker) != nil)
+    }
+
     public func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream {
         let archive = try remembered(selection)
         let entries = Array(selection)
-        let count = entries.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) }
-        let isSingly =
-            count <= Self.mostSingleFiles
-            && (client.pace.delay(of: count, .files) <= client.pace.delay(of: 1, .archiveReads)
-                || archive.manifest.position(of: .timelapseMarker) != nil)
-        if isSingly {
+        if comesSingly(selection, of: archive) {
             let parts = RestFileParts(
                 entries, of: selection.scan, checksums: archive.checksums, from: client)
             return ScanPartStream { () async throws(DatabaseError) in try await parts.next() }
@@ -165,7 +168,7 @@ public final class RestEndpoint: DatabaseEndpoint {
                     scan: scan)
             }
         }
-        return try RestTransaction(endpoint: self, scan: scan, isNew: base == nil)
+        return RestTransaction(endpoint: self, scan: scan, isNew: base == nil)
     }
 
     public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {

@@ -6,17 +6,20 @@ import ZipStream
 
 /// One scan on its way to a server of upstream's: held in a file here until the commit, then sent.
 ///
-/// A new scan goes as one archive. Files of a scan that is there go one by one, data first, then
+/// A new scan goes as one archive; that of another server is handed on without being held. Files of a scan that is there go one by one, data first, then
 /// metadata, then `files.json`. What the server has afterwards is compared by size and CRC-32.
 actor RestTransaction: ScanTransaction {
     private let endpoint: RestEndpoint
     private let scan: ScanID
     private let isNew: Bool
-    private let spool: Spool
+    /// nil: nothing was to be held yet.
+    private var spool: Spool?
     private var zip = ZipWriter()
     private var staged: [StagedFile] = []
     /// Release 0.14 makes up its own of a new scan.
     private var scanMetadata: ByteBuffer?
+    /// What is handed on instead of the spool.
+    private var passing: (archive: ScanArchive, meter: ByteMeter)?
     private var isOver = false
 
     private struct StagedFile {
@@ -27,16 +30,23 @@ actor RestTransaction: ScanTransaction {
         let checksum: UInt32
     }
 
-    init(endpoint: RestEndpoint, scan: ScanID, isNew: Bool) throws(DatabaseError) {
+    init(endpoint: RestEndpoint, scan: ScanID, isNew: Bool) {
         self.endpoint = endpoint
         self.scan = scan
         self.isNew = isNew
-        spool = try Spool()
+    }
+
+    private func spooled() throws(DatabaseError) -> Spool {
+        if let spool { return spool }
+        let new = try Spool()
+        spool = new
+        return new
     }
 
     // MARK: Staging
 
     func receive(_ parts: ScanPartStream, meter: ByteMeter) async throws(DatabaseError) -> ScanManifest {
+        let spool = try spooled()
         var entries: [FileEntry] = []
         var open: (entry: FileEntry, start: Int64, size: Int64, checksum: CRC32)?
         var stream = parts.makeAsyncIterator()
@@ -87,6 +97,8 @@ actor RestTransaction: ScanTransaction {
         return try ScanManifest(scan: scan, entries: entries)
     }
 
+    nonisolated var archiveReceiver: (any ArchiveReceiver)? { isNew ? self : nil }
+
     private func zipping<Value>(_ body: (inout ZipWriter) throws(ZipError) -> Value) throws(DatabaseError)
         -> Value
     {
@@ -132,21 +144,13 @@ actor RestTransaction: ScanTransaction {
                     scan: scan)
             }
         }
-        // Later releases want to see both of these; an archive with one of them alone breaks them.
-        let tops = Set(staged.compactMap { $0.path.components.count == 2 ? $0.path.first : nil })
-        if !tops.isSuperset(of: ["images", "metadata"]) {
-            for folder in ["images/", "metadata/"] {
-                try await spool.append(
-                    try zipping { (zip) throws(ZipError) in
-                        try zip.begin(folder, size: 0, modified: 0, method: .stored)
-                    })
-                try await spool.append(try zipping { (zip) throws(ZipError) in try zip.end() })
-            }
-        }
-        try await spool.append(try zipping { (zip) throws(ZipError) in try zip.finish() })
-        let (spool, size) = (spool, spool.size)
         endpoint.forgetNames()
-        try await client.uploadArchive(of: scan, size: size) { spool.reader(0..<size) }
+        if let (archive, meter) = passing {
+            try await client.uploadArchive(of: scan, size: archive.size) { archive.pieces(meter) }
+            scanMetadata = archive.scanMetadata()
+        } else {
+            try await sendSpool()
+        }
         guard client.dialect.generation == .v014 else { return }
         // From here on it is not cancelled: the scan is there.
         let (scan, metadata) = (scan, scanMetadata)
@@ -165,12 +169,29 @@ actor RestTransaction: ScanTransaction {
         }.value.get()
     }
 
+    private func sendSpool() async throws(DatabaseError) {
+        let spool = try spooled()
+        // Later releases want to see both of these; an archive with one of them alone breaks them.
+        let tops = Set(staged.compactMap { $0.path.components.count == 2 ? $0.path.first : nil })
+        if !tops.isSuperset(of: ["images", "metadata"]) {
+            for folder in ["images/", "metadata/"] {
+                try await spool.append(
+                    try zipping { (zip) throws(ZipError) in
+                        try zip.begin(folder, size: 0, modified: 0, method: .stored)
+                    })
+                try await spool.append(try zipping { (zip) throws(ZipError) in try zip.end() })
+            }
+        }
+        try await spool.append(try zipping { (zip) throws(ZipError) in try zip.finish() })
+        let size = spool.size
+        try await endpoint.client.uploadArchive(of: scan, size: size) { spool.reader(0..<size) }
+    }
+
     /// Ends between two files if its task is cancelled; the next run goes on from there.
     private func update() async throws(DatabaseError) {
-        let client = endpoint.client
+        let (client, spool) = (endpoint.client, try spooled())
         let order = staged.sorted { ($0.path.publishingRank, $0.path) < ($1.path.publishingRank, $1.path) }
         for file in order {
-            let spool = spool
             try await client.uploadFile(file.path, of: scan, size: file.size) { spool.reader(file.range) }
         }
         try await client.refresh(scan)
@@ -189,6 +210,18 @@ actor RestTransaction: ScanTransaction {
                 + (damaged.count > 1 ? ", and \(damaged.count - 1) other files" : "")
                 + "; somebody may be writing there. Run the same command again", scan: scan,
             path: first.rawValue)
+    }
+}
+
+extension RestTransaction: ArchiveReceiver {
+    func receive(_ archive: ScanArchive, meter: ByteMeter) async throws(DatabaseError) {
+        passing = (archive, meter)
+        for entry in archive.entries where entry.kind == .file {
+            staged.append(
+                StagedFile(
+                    path: entry.path, size: entry.size, range: 0..<0,
+                    checksum: archive.checksums[entry.path] ?? 0))
+        }
     }
 }
 

@@ -21,6 +21,8 @@ public protocol ScanSource: Sendable {
     var fileSource: (any LocalFileSource)? { get }
     /// The fast path into files of this machine. nil where the peer has none.
     var fileFetcher: (any FileFetcher)? { get }
+    /// The fast path of whole scans as archives. nil where the peer has none.
+    var archiveSource: (any ArchiveSource)? { get }
 }
 
 /// A database that can be written.
@@ -71,6 +73,8 @@ public protocol ScanTransaction: Sendable {
     var fileReceiver: (any LocalFileReceiver)? { get }
     /// The fast path from files of this machine. nil where there is none.
     var fileSender: (any FileSender)? { get }
+    /// The fast path of a whole scan as an archive. nil where there is none.
+    var archiveReceiver: (any ArchiveReceiver)? { get }
 }
 
 /// How a transaction publishes.
@@ -123,6 +127,7 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
 extension ScanSource {
     public var fileSource: (any LocalFileSource)? { nil }
     public var fileFetcher: (any FileFetcher)? { nil }
+    public var archiveSource: (any ArchiveSource)? { nil }
 }
 
 extension ScanTarget {
@@ -138,4 +143,5 @@ extension DatabaseEndpoint {
 extension ScanTransaction {
     public var fileReceiver: (any LocalFileReceiver)? { nil }
     public var fileSender: (any FileSender)? { nil }
+    public var archiveReceiver: (any ArchiveReceiver)? { nil }
 }

@@ -11,7 +11,8 @@ public struct FileEntry: Sendable, Hashable {
     public var size: Int64
     /// nil where the peer cannot tell. Directories carry one too, but it is never compared.
     public var modified: ModificationTime?
-    /// Permission bits (`07777`); nil where the peer has none.
+    /// Permission bits (`0777`); nil where the peer has none. Set-user-ID and the like are nobody's to
+    /// give: they are dropped.
     public var mode: UInt16?
     /// nil where it was not asked for or cannot be proven.
     public var digest: Digest?
@@ -24,7 +25,7 @@ public struct FileEntry: Sendable, Hashable {
         self.kind = kind
         self.size = size
         self.modified = modified
-        self.mode = mode
+        self.mode = mode.map { $0 & 0o777 }
         self.digest = digest
     }
 }

@@ -188,7 +188,7 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
             records.append(
                 Record(
                     nameOffset: UInt64(names.count), size: size, modified: modified?.nanoseconds ?? .min,
-                    nameLength: UInt32(path.count), mode: mode ?? .max, kind: kind,
+                    nameLength: UInt32(path.count), mode: mode.map { $0 & 0o777 } ?? .max, kind: kind,
                     hasDigest: digest != nil))
             names.append(contentsOf: path)
         }

@@ -89,7 +89,7 @@ struct RemoteWalk {
             builder.append(
                 rawPath: $0, kind: kind, size: Int64(clamping: size),
                 modified: attributes.times.map { ModificationTime(seconds: Int64($0.modified)) },
-                mode: attributes.permissions.map { UInt16($0 & 0o7777) })
+                mode: attributes.permissions.map { UInt16($0 & 0o777) })
         }
     }
 

@@ -88,6 +88,9 @@ actor PeerLeases {
         return lease.held
     }
 
+    /// It is dropped when it is given back.
+    func doom(_ id: String) { transactions[id]?.isGivenUp = true }
+
     func giveBack(_ id: String) async {
         transactions[id]?.users = 0
         transactions[id]?.lastUsed = clock.now

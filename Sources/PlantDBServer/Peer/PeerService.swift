@@ -148,7 +148,7 @@ struct PeerService: Sendable {
     /// Stages the files of the body. Where their digests are to be checked (`?digests=1`) the
     /// endpoint reads the parts itself, and computes them in passing.
     func receive(_ request: Request, transaction id: String, caller: String) async -> Response {
-        await using(id, caller) { held throws(DatabaseError) in
+        await using(id, caller, isLastChance: true) { held throws(DatabaseError) in
             var staged: [FileEntry]
             var failures: [DatabaseError] = []
             let checksDigests = request.uri.queryParameters["digests"] == "1"
@@ -220,8 +220,10 @@ struct PeerService: Sendable {
 
     // MARK: Answers
 
+    /// - Parameter isLastChance: whether the transaction ends if the work fails: what is staged is not
+    ///   what was sent, and must not be published.
     private func using(
-        _ id: String, _ caller: String,
+        _ id: String, _ caller: String, isLastChance: Bool = false,
         _ work: (PeerLeases.PeerTransaction) async throws(DatabaseError) -> Response
     ) async -> Response {
         await answering { () async throws(DatabaseError) in
@@ -230,6 +232,7 @@ struct PeerService: Sendable {
             do throws(DatabaseError) { outcome = .success(try await work(held)) } catch {
                 outcome = .failure(error)
             }
+            if isLastChance, case .failure = outcome { await leases.doom(id) }
             await leases.giveBack(id)
             return try outcome.get()
         }

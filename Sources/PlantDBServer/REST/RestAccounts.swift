@@ -7,6 +7,13 @@ struct RestAccounts: Sendable {
     let desk: AccountDesk
     let rest: RestService
 
+    /// Anybody may send these: none is larger, in bytes.
+    private static let bodyLimit = 16 << 10
+
+    private func body(of request: Request) async throws(DatabaseError) -> JSONObject {
+        try await rest.jsonBody(request, upTo: Self.bodyLimit)
+    }
+
     /// Whether there is such an account.
     func exists(_ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
@@ -22,7 +29,7 @@ struct RestAccounts: Sendable {
     /// 0.14 has no tokens: it says whether the password is right, always with 200.
     func logIn(_ request: Request, _ dialect: RestDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            let body = try await rest.jsonBody(request)
+            let body = try await body(of: request)
             let name = try RestService.text("username", of: body)
             let password = try RestService.text("password", of: body)
             do throws(AccountDesk.Refusal) {
@@ -71,7 +78,7 @@ struct RestAccounts: Sendable {
 
     func refresh(_ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            let token = try RestService.text("refresh_token", of: try await rest.jsonBody(request))
+            let token = try RestService.text("refresh_token", of: try await body(of: request))
             guard let (account, tokens) = try await desk.refresh(token) else {
                 return restFailure("this is no token to refresh a login with", .unauthorized)
             }
@@ -85,7 +92,7 @@ struct RestAccounts: Sendable {
             guard caller.isKnown, caller.scope == nil else {
                 return restFailure("only who has logged in makes tokens", .unauthorized)
             }
-            let body = try await rest.jsonBody(request)
+            let body = try await body(of: request)
             guard let seconds = body["token_exp"]?.int,
                 (1...AccountDesk.maximumProgramSeconds).contains(seconds)
             else {

@@ -169,10 +169,12 @@ extension RestService {
     static func exists(_ what: String) -> DatabaseError {
         DatabaseError(.alreadyExists, "\(what) already exists; nothing was changed")
     }
-    static func collect(_ body: RequestBytes) async throws(DatabaseError) -> [UInt8] {
+    static func collect(_ body: RequestBytes, upTo limit: Int = jsonLimit) async throws(DatabaseError)
+        -> [UInt8]
+    {
         var bytes: [UInt8] = []
         while let more = try await body.next() {
-            guard bytes.count + more.readableBytes <= jsonLimit else {
+            guard bytes.count + more.readableBytes <= limit else {
                 throw DatabaseError(.invalidArgument, "the body is larger than any such JSON")
             }
             bytes.append(contentsOf: more.readableBytesView)
@@ -181,8 +183,10 @@ extension RestService {
     }
 
     /// - Parameter isOptional: whether an empty body is an empty object.
-    func jsonBody(_ request: Request, isOptional: Bool = false) async throws(DatabaseError) -> JSONObject {
-        let bytes = try await Self.collect(RequestBytes(request.body))
+    func jsonBody(_ request: Request, isOptional: Bool = false, upTo limit: Int = jsonLimit)
+        async throws(DatabaseError) -> JSONObject
+    {
+        let bytes = try await Self.collect(RequestBytes(request.body), upTo: limit)
         if bytes.isEmpty, isOptional { return JSONObject() }
         guard request.headers[.contentType]?.lowercased().hasPrefix("application/json") ?? false else {
             throw DatabaseError(.invalidArgument, "the body must be of type application/json")

@@ -109,12 +109,16 @@ public final class PlantDBServer: Sendable {
         return Application(
             responder: routes(leases).router.buildResponder(), server: builder,
             configuration: ApplicationConfiguration(
-                address: .hostname(configuration.host, port: configuration.port), serverName: nil),
+                address: .hostname(configuration.host, port: configuration.port), serverName: nil,
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionLimit)),
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { await onReady(port) }
             },
             logger: logger)
     }
+
+    /// Further ones wait to be accepted: each may hold a buffer.
+    private static let connectionLimit = 2000
 
     func routes(_ leases: PeerLeases) -> RouteTable {
         let desk = AccountDesk(accounts: configuration.accounts.map(AccountFile.init))

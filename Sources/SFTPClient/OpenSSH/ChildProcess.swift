@@ -151,7 +151,7 @@ final class ChildProcess: Sendable {
     /// a thread may be about to write to it, and must not hit a file that got the number.
     func closeInput() {
         dup2(output, input)
-        fcntl(input, F_SETFD, FD_CLOEXEC)
+        _ = fcntl(input, F_SETFD, FD_CLOEXEC)
     }
 
     /// Closes the descriptors; called once.

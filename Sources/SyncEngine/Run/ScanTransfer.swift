@@ -91,7 +91,7 @@ struct ScanTransfer: Sendable {
     }
 
     /// The way: in the kernel where both sides are files of this machine; from or to their
-    /// descriptors where one is; else parts. Whoever wants content read back gets parts, whose
+    /// descriptors where one is; as an archive where both sides know nothing else; else parts. Whoever wants content read back gets parts, whose
     /// digests are computed in passing, and so does who limits the bandwidth.
     private func stage(
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
@@ -100,7 +100,11 @@ struct ScanTransfer: Sendable {
         let bytes = selection.reduce(Int64(0)) { $0.addingSaturated($1.size) }
         var failures: [DatabaseError] = []
         do throws(DatabaseError) {
-            if let outcome = try await copyFiles(selection, in: transaction, meter: meter) {
+            if bandwidth == nil, let receiver = transaction.archiveReceiver,
+                let archive = try await source.archiveSource?.archive(of: selection)
+            {
+                try await receiver.receive(archive, meter: meter)
+            } else if let outcome = try await copyFiles(selection, in: transaction, meter: meter) {
                 failures = outcome.failures
                 if failures.isEmpty, outcome.filesStaged != files || outcome.bytesStaged != bytes {
                     throw incomplete(files: outcome.filesStaged, of: files)

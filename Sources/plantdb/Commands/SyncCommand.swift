@@ -113,14 +113,16 @@ struct SyncCommand: AsyncParsableCommand {
     ) async throws {
         let runID = RunID.make()
         let events = output.json ? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue) : nil
-        console.logOnly("plantdb \(Version.text), run \(runID): \(source.printable) → \(target.printable)")
+        // As they were given: a secret may be in them, also where they are refused for it.
+        let (from, to) = (source.withoutSecrets, target.withoutSecrets)
+        console.logOnly("plantdb \(Version.text), run \(runID): \(from.printable) → \(to.printable)")
         var ending = RunEnding(console: console)
         if let path = output.report { ending.report = try ReportFile(path: path) }
         // A dry run is no run.
         if !planning.dryRun {
-            ending.kept = KeptRun(runID, source: source, target: target, console: console)
+            ending.kept = KeptRun(runID, source: from, target: to, console: console)
             ending.command = unattended.onFinish.map {
-                FinishCommand(text: $0, run: runID, source: source, target: target)
+                FinishCommand(text: $0, run: runID, source: from, target: to)
             }
         }
         do {

@@ -9,6 +9,7 @@ final class LogFile: Sendable {
 
     /// - Throws: what open(2) said.
     init(path: String) throws(DatabaseError) {
+        try ReportFile.refuse(path, "log file")
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         if descriptor < 0 {
             throw DatabaseError(

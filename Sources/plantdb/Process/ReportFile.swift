@@ -11,12 +11,7 @@ final class ReportFile: Sendable {
     /// Opens a new file beside it, so that a place that cannot be written is known before the
     /// run and not after it.
     init(path: String) throws(DatabaseError) {
-        if let database = Self.database(around: path) {
-            throw DatabaseError(
-                .invalidArgument,
-                "the report \(path.printable) would lie in the database \(database.printable); nothing was "
-                    + "changed. Put it somewhere else")
-        }
+        try Self.refuse(path, "report")
         self.path = path
         var status = stat()
         // A device or a pipe is written to as it is: it must not be replaced.
@@ -40,6 +35,16 @@ final class ReportFile: Sendable {
     func write(_ text: String) throws(DatabaseError) {
         guard Descriptor.writeAll(text + "\n", to: descriptor) else { throw Self.failure(path) }
         if let staged, rename(staged, path) != 0 { throw Self.failure(path) }
+    }
+
+    /// - Throws: ``DatabaseError/Code/invalidArgument`` if the file would lie in a database, and so be
+    ///   synced, or replace what is.
+    static func refuse(_ path: String, _ what: String) throws(DatabaseError) {
+        guard let database = database(around: path) else { return }
+        throw DatabaseError(
+            .invalidArgument,
+            "the \(what) \(path.printable) would lie in the database \(database.printable); nothing was "
+                + "changed. Put it somewhere else")
     }
 
     /// The folder with the marker of a database that the file would lie in, however deep.
