@@ -157,7 +157,8 @@ struct OpenSSHTests {
             Issue.record("it came to its end")
         } catch { #expect(error.code == .connectionLost, "\(error)") }
         await end
-        #expect(sink.taken == [0, 1, 2] && sink.told.values.allSatisfy { $0 == [.failed(.connectionLost)] })
+        // The first has more to be asked for than is kept from other sessions.
+        #expect(sink.taken == [0] && sink.told.values.allSatisfy { $0 == [.failed(.connectionLost)] })
         await session.close()
         server.stop()
         try folder.remove()

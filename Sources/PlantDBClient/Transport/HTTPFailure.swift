@@ -41,7 +41,19 @@ extension DatabaseError {
     private static func unreachable(_ address: ServerAddress, _ error: any Error) -> DatabaseError {
         DatabaseError(
             .unreachable, "\(address) cannot be reached; check the address, and whether the server runs",
-            cause: String(describing: error).printable)
+            cause: words(of: error))
+    }
+
+    /// What the system says of a connection that could not be made, of the first address that was tried.
+    private static func words(of error: any Error) -> String {
+        switch error {
+        case let error as IOError: return String(cString: strerror(error.errnoCode))
+        case let error as NIOConnectionError:
+            if let first = error.connectionErrors.first { return words(of: first.error) }
+            if error.dnsAError != nil || error.dnsAAAAError != nil { return "there is no host of that name" }
+            return String(describing: error).printable
+        default: return String(describing: error).printable
+        }
     }
 
     /// The words of BoringSSL without the place in its sources that says them.

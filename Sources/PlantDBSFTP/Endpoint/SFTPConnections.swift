@@ -11,6 +11,9 @@ actor SFTPConnections {
     private let description: String
     private var sessions: [SFTPSession] = []
     private var isClosed = false
+    /// One connects at a time, and nobody makes what another is making.
+    private var isConnecting = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     init(_ first: SFTPSession, description: String, connect: @escaping Connect) {
         sessions = [first]
@@ -23,6 +26,8 @@ actor SFTPConnections {
 
     /// So many that are open, fewer if the server allows no more, one at least.
     func open(_ count: Int) async throws(DatabaseError) -> [SFTPSession] {
+        await takeTurn()
+        defer { endTurn() }
         sessions.removeAll { !$0.isOpen }
         while sessions.count < count {
             guard !isClosed else {
@@ -42,6 +47,18 @@ actor SFTPConnections {
             }
         }
         return Array(sessions.prefix(count))
+    }
+
+    private func takeTurn() async {
+        if !isConnecting {
+            isConnecting = true
+            return
+        }
+        await withCheckedContinuation { waiting.append($0) }
+    }
+
+    private func endTurn() {
+        if waiting.isEmpty { isConnecting = false } else { waiting.removeFirst().resume() }
     }
 
     func close() async {

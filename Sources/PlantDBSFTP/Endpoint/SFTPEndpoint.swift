@@ -33,8 +33,10 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     static let marker = "romidb"
-    /// Connections at a time: a second one fills the pauses of the first.
-    static let connectionLimit = 2
+    /// Connections at a time: a second one fills the pauses of the first. One lets 2 MiB through a
+    /// round trip, which on a long line is less than it carries: four, then.
+    let connectionLimit: Int
+    private static let longRoundTrip = Duration.milliseconds(10)
 
     /// Logs in, and looks at the database.
     ///
@@ -75,7 +77,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         sharing: ConnectionSharing?, connect: @escaping SFTPConnections.Connect
     ) async throws(DatabaseError) -> SFTPEndpoint {
         let shown = "ssh://\(host)\(path.hasPrefix("/") ? "" : "/~/")\(path)".printable
+        let asked = ContinuousClock.now
         let root = try await absolute(RemotePath(path), session, shown)
+        let roundTrip = ContinuousClock.now - asked
         let attributes = try await translating("look at \(shown)") { () async throws(SFTPError) in
             try await session.attributes(of: root)
         }
@@ -109,7 +113,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         return SFTPEndpoint(
             root: root, shown: shown, exists: exists, session: session, access: access, sharing: sharing,
-            connect: connect)
+            connectionLimit: roundTrip > longRoundTrip ? 4 : 2, connect: connect)
     }
 
     /// The path as the server resolves it; of what does not exist, its directory's and its name.
@@ -130,8 +134,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
 
     private init(
         root: RemotePath, shown: String, exists: Bool, session: SFTPSession, access: Access,
-        sharing: ConnectionSharing?, connect: @escaping SFTPConnections.Connect
+        sharing: ConnectionSharing?, connectionLimit: Int, connect: @escaping SFTPConnections.Connect
     ) {
+        self.connectionLimit = connectionLimit
         self.root = root
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)

@@ -70,6 +70,8 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
     /// Requests on the way, and files open, of one session.
     private static var requestLimit: Int { 64 }
     private static var fileLimit: Int { 64 }
+    /// Of open files, what is not asked for yet: no more is kept from other sessions.
+    private static var lookahead: UInt64 { 8 << 20 }
 
     private struct OpenFile {
         var item: DownloadItem
@@ -101,6 +103,8 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         /// What came short and is to be asked for again.
         var gaps: [(slot: Int, offset: UInt64, length: UInt32)] = []
         var nextSlot = 0
+        /// In bytes.
+        var unasked: UInt64 = 0
         var pendingReads = 0
         var isExhausted = false
         var stop: SFTPError?
@@ -127,6 +131,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
 
         mutating func remove(_ slot: Int) {
             doomed.remove(slot)
+            if let file = files[slot] { unasked -= file.item.size - file.nextOffset }
             files[slot] = nil
             untold += 1
         }
@@ -189,10 +194,13 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
                 return .read(slot: gap.slot, handle, offset: gap.offset, length: gap.length, isLast: false)
             }
             if let slot = state.ready.first, let action = nextRead(of: slot, &state) { return action }
-            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit {
+            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit,
+                state.unasked < Self.lookahead
+            {
                 if let item = sink.next() {
                     let slot = state.nextSlot
                     state.nextSlot += 1
+                    state.unasked += item.size
                     state.files[slot] = OpenFile(item: item)
                     return .open(slot: slot, item)
                 }
@@ -213,6 +221,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
         let offset = file.nextOffset
         let length = min(chunk, file.item.size - offset)
         file.nextOffset += length
+        state.unasked -= length
         file.pendingReads += 1
         state.pendingReads += 1
         if file.isFullyAsked { state.ready.removeFirst() }

@@ -67,6 +67,8 @@ private final class FileUpload<Source: UploadSource>: Sendable {
     /// Bytes on the way, and files open, of one session.
     private static var windowBytes: Int { 8 << 20 }
     private static var fileLimit: Int { 64 }
+    /// Of open files, what is not sent yet: no more is kept from other sessions.
+    private static var lookahead: UInt64 { 8 << 20 }
 
     private struct OpenFile {
         var item: UploadItem
@@ -100,6 +102,8 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         /// Files that failed and are to be closed.
         var doomed: Set<Int> = []
         var nextSlot = 0
+        /// In bytes.
+        var unsent: UInt64 = 0
         var bytesOnTheWay = 0
         var isExhausted = false
         var stop: SFTPError?
@@ -123,6 +127,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
 
         mutating func remove(_ slot: Int) {
             doomed.remove(slot)
+            if let file = files[slot] { unsent -= file.item.size - file.nextOffset }
             files[slot] = nil
             untold += 1
         }
@@ -180,10 +185,13 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         }
         if state.bytesOnTheWay < Self.windowBytes {
             if let slot = state.ready.first, let action = nextWrite(of: slot, &state) { return action }
-            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit {
+            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit,
+                state.unsent < Self.lookahead
+            {
                 if let item = source.next() {
                     let slot = state.nextSlot
                     state.nextSlot += 1
+                    state.unsent += item.size
                     state.files[slot] = OpenFile(item: item)
                     return .open(slot: slot, item)
                 }
@@ -206,6 +214,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         let length = Int(min(UInt64(chunk), file.item.size - file.nextOffset))
         let offset = file.nextOffset
         state.files[slot]?.nextOffset += UInt64(length)
+        state.unsent -= UInt64(length)
         state.files[slot]?.unsentWrites += 1
         state.files[slot]?.pendingWrites += 1
         state.bytesOnTheWay += length
