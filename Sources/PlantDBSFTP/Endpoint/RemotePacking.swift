@@ -11,8 +11,7 @@ actor RemotePacking {
     private let askpass: AskpassServer?
     private var isUsable = true
     private var idle: [RemoteTar] = []
-    private var taken = 0
-    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private let turns = Turns(RemotePacking.limit)
 
     init(_ destination: SSHDestination, askpass: AskpassServer?) {
         self.destination = destination
@@ -24,8 +23,8 @@ actor RemotePacking {
     /// - Returns: what kept it from its end; nil: nothing, or it was not run at all.
     @discardableResult
     func use(_ body: @Sendable (RemoteTar) async throws(SFTPError) -> Void) async -> SFTPError? {
-        await take()
-        defer { giveBack() }
+        await turns.take()
+        defer { turns.giveBack() }
         guard !Task.isCancelled, let tar = await ready() else { return nil }
         do throws(SFTPError) {
             try await body(tar)
@@ -51,21 +50,9 @@ actor RemotePacking {
 
     func close() async {
         isUsable = false
-        for _ in 0..<Self.limit { await take() }
+        for _ in 0..<Self.limit { await turns.take() }
         while let tar = idle.popLast() { await tar.close() }
-        for _ in 0..<Self.limit { giveBack() }
-    }
-
-    private func take() async {
-        if taken < Self.limit {
-            taken += 1
-            return
-        }
-        await withCheckedContinuation { waiting.append($0) }
-    }
-
-    private func giveBack() {
-        if waiting.isEmpty { taken -= 1 } else { waiting.removeFirst().resume() }
+        for _ in 0..<Self.limit { turns.giveBack() }
     }
 }
 

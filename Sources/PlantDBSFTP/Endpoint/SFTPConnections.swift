@@ -12,8 +12,7 @@ actor SFTPConnections {
     private var sessions: [SFTPSession] = []
     private var isClosed = false
     /// One connects at a time, and nobody makes what another is making.
-    private var isConnecting = false
-    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private let turns = Turns(1)
 
     init(_ first: SFTPSession, description: String, connect: @escaping Connect) {
         sessions = [first]
@@ -26,8 +25,8 @@ actor SFTPConnections {
 
     /// So many that are open, fewer if the server allows no more, one at least.
     func open(_ count: Int) async throws(DatabaseError) -> [SFTPSession] {
-        await takeTurn()
-        defer { endTurn() }
+        await turns.take()
+        defer { turns.giveBack() }
         sessions.removeAll { !$0.isOpen }
         while sessions.count < count {
             guard !isClosed else {
@@ -47,18 +46,6 @@ actor SFTPConnections {
             }
         }
         return Array(sessions.prefix(count))
-    }
-
-    private func takeTurn() async {
-        if !isConnecting {
-            isConnecting = true
-            return
-        }
-        await withCheckedContinuation { waiting.append($0) }
-    }
-
-    private func endTurn() {
-        if waiting.isEmpty { isConnecting = false } else { waiting.removeFirst().resume() }
     }
 
     func close() async {

@@ -1,10 +1,7 @@
 import Synchronization
 
 extension SFTPSession {
-    /// In bytes: more than any file system has.
-    private static var longestName: Int { 1024 }
-
-    /// What a directory holds, without `.` and `..`, in the server's order.
+    /// What a directory holds, without `.` and `..`, in no order.
     ///
     /// - Parameter limit: more entries than so many are a violation.
     /// - Throws: `status`; `protocolViolation` for names that can be none: empty, too
@@ -16,37 +13,25 @@ extension SFTPSession {
             throw SFTPError(.protocolViolation, "no handle for a directory")
         }
         defer { submit(.close(handle)) { _ in } }
-        var result: [SFTPReply.Name] = []
-        // `.` and `..` count too: they could go on for ever.
-        var told = 0
-        while true {
-            // Two at a time: a directory of up to a hundred names, and its end, in one round trip.
-            async let first = names(handle)
-            async let second = names(handle)
-            let answers: (first: [SFTPReply.Name]?, second: [SFTPReply.Name]?)
-            do { answers = (try await first, try await second) } catch {
-                // Proof: `names` throws nothing else.
-                throw error as! SFTPError
-            }
-            guard answers.first?.isEmpty != true, answers.second?.isEmpty != true else {
-                throw SFTPError(.protocolViolation, "the server listed nothing again and again in \(path)")
-            }
-            told += (answers.first?.count ?? 0) + (answers.second?.count ?? 0)
-            for name in (answers.first ?? []) + (answers.second ?? []) {
-                if name.bytes == [UInt8(ascii: ".")] || name.bytes == Array("..".utf8) { continue }
-                guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/")),
-                    name.bytes.count <= Self.longestName
-                else {
-                    throw SFTPError(
-                        .protocolViolation, "the server listed a name that can be none in \(path)")
+        let listing = await withTaskGroup(of: Result<[SFTPReply.Name]?, SFTPError>.self) { group in
+            var listing = DirectoryListing(path: path, limit: limit)
+            var asked = 0
+            while true {
+                while !listing.isOver, asked < listing.width {
+                    asked += 1
+                    group.addTask {
+                        do throws(SFTPError) { return .success(try await self.names(handle)) } catch {
+                            return .failure(error)
+                        }
+                    }
                 }
-                result.append(name)
+                guard let answer = await group.next() else { return listing }
+                asked -= 1
+                listing.add(answer)
             }
-            guard result.count <= limit, told <= limit + 2 else {
-                throw SFTPError(.protocolViolation, "the directory \(path) has more than \(limit) entries")
-            }
-            if answers.first == nil || answers.second == nil { return result }
         }
+        if let failure = listing.failure { throw failure }
+        return listing.names
     }
 
     /// nil: the end.
@@ -124,5 +109,62 @@ extension SFTPSession {
             return failure
         }
         if let failure { throw failure }
+    }
+}
+
+/// What is known of a directory that is being listed: several answers are awaited at a time.
+private struct DirectoryListing {
+    /// At first two: a directory of up to a hundred names, and its end, in one round trip.
+    private(set) var width = 2
+    private static let largestWidth = 6
+
+    let path: RemotePath
+    let limit: Int
+    private(set) var names: [SFTPReply.Name] = []
+    private(set) var failure: SFTPError?
+    private var hasEnded = false
+    /// `.` and `..` count too: they could go on for ever.
+    private var told = 0
+
+    /// In bytes: more than any file system has.
+    private static let longestName = 1024
+
+    init(path: RemotePath, limit: Int) {
+        self.path = path
+        self.limit = limit
+    }
+
+    var isOver: Bool { hasEnded || failure != nil }
+
+    mutating func add(_ answer: Result<[SFTPReply.Name]?, SFTPError>) {
+        guard failure == nil else { return }
+        do throws(SFTPError) {
+            guard let some = try answer.get() else {
+                hasEnded = true
+                return
+            }
+            try add(some)
+            // OpenSSH's server tells a hundred at a time; after fewer mostly nothing follows.
+            width = some.count >= 64 ? Self.largestWidth : 1
+        } catch { failure = error }
+    }
+
+    private mutating func add(_ some: [SFTPReply.Name]) throws(SFTPError) {
+        guard !some.isEmpty else {
+            throw SFTPError(.protocolViolation, "the server listed nothing again and again in \(path)")
+        }
+        told += some.count
+        for name in some {
+            if name.bytes == [UInt8(ascii: ".")] || name.bytes == Array("..".utf8) { continue }
+            guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/")),
+                name.bytes.count <= Self.longestName
+            else {
+                throw SFTPError(.protocolViolation, "the server listed a name that can be none in \(path)")
+            }
+            names.append(name)
+        }
+        guard names.count <= limit, told <= limit + 2 else {
+            throw SFTPError(.protocolViolation, "the directory \(path) has more than \(limit) entries")
+        }
     }
 }
