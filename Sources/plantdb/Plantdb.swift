@@ -78,7 +78,27 @@ struct Plantdb: AsyncParsableCommand {
         }.joined()
     }
 
+    /// What others call them.
+    private static let otherNames = [
+        "ls": "scans", "list": "scans", "copy": "sync", "cp": "sync", "rsync": "sync", "compare": "diff",
+        "verify": "check", "create": "init", "gui": "app", "log": "history",
+    ]
+
+    /// nil: it is an option, or a command there is.
+    private static func complaint(about word: String) -> String? {
+        let commands = configuration.groupedSubcommands.flatMap(\.subcommands)
+            .compactMap { $0.configuration.commandName }
+        guard !word.hasPrefix("-"), word != "help", !commands.contains(word) else { return nil }
+        let meant = otherNames[word] ?? commands.first { $0.prefix(2) == word.prefix(2) }
+        return "Error: there is no command “\(word.printable)”."
+            + (meant.map { " Did you mean “\($0)”?" } ?? "") + "\n  See 'plantdb --help' for all of them."
+    }
+
     private static func status(of arguments: [String]) async -> ExitStatus {
+        if let complaint = arguments.first.flatMap(complaint) {
+            Running.shared.console.error(complaint)
+            return .usage
+        }
         let command: any ParsableCommand
         do {
             command = try parseAsRoot(arguments)

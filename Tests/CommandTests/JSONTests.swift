@@ -75,7 +75,9 @@ import Testing
         for release in UpstreamRelease.allCases { document.expect(release.rawValue, in: "check") }
         let outcomes: [ScanReport.Outcome] = [.created, .updated, .removed, .unchanged, .failed, .notDone]
         for outcome in outcomes { document.expect(outcome.rawValue, in: "scanFinished") }
-        for kind in [SyncNotice.Kind.stray, .notSelected, .weakerGuarantee, .listedButAbsent] {
+        for kind in [
+            SyncNotice.Kind.stray, .notSelected, .nothingSelected, .weakerGuarantee, .listedButAbsent,
+        ] {
             document.expect(kind.rawValue, in: "notice")
         }
         for state in [HeldLock.State.live, .dead, .debris] {

@@ -91,6 +91,13 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         let reason =
             status == nil
             ? "it has no marker file “\(marker)”" : "its marker “\(marker)” is not a regular file"
+        let around = parent(of: path)
+        if access(around + "/" + marker, F_OK) == 0 {
+            return DatabaseError(
+                .notADatabase,
+                "\(path.printable) is not a PlantDB database, but lies in one: give \(around.printable), and the "
+                    + "scan by its name behind both databases")
+        }
         return DatabaseError(
             .notADatabase,
             "\(path.printable) is not a PlantDB database: \(reason); check the path and whether the disk is "

@@ -70,6 +70,8 @@ public final class RemoteTar: Sendable {
     /// How long a server may take to log in and to greet.
     private static let greetingLimit = Duration.seconds(30)
     private static let silenceLimit = Duration.seconds(300)
+    /// Blocks at the end of an archive: two, and what fills a record of 128.
+    private static let mostZeros = 130
     /// Requests on the way: one that is worked on, and one that waits.
     private static let depth = 2
 
@@ -191,11 +193,15 @@ public final class RemoteTar: Sendable {
         throws(SFTPError)
     {
         var next = 0
+        var zeros = 0
         while true {
             let block = try input.block()
             if try isTrailer(block) { return }
             // Zeros are the end of an archive, and fill its last record.
-            if block.first == 0, block.allSatisfy({ $0 == 0 }) { continue }
+            if block.first == 0, zeros <= Self.mostZeros, block.allSatisfy({ $0 == 0 }) {
+                zeros += 1
+                continue
+            }
             guard let header = TarHeader(block) else {
                 throw SFTPError(.protocolViolation, "what tar on the server sent is no header")
             }

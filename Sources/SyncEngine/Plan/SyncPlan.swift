@@ -188,6 +188,8 @@ public struct SyncNotice: Sendable, Hashable {
         case stray
         /// A scan left out by `--where` or `--min-age`.
         case notSelected
+        /// `--where` left out every scan.
+        case nothingSelected
         /// A guarantee that one side cannot give.
         case weakerGuarantee
         /// The index lists files that the source does not have.

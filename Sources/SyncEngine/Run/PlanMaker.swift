@@ -53,6 +53,9 @@ struct PlanMaker: Sendable {
             case .failure(let failure): plan.failures.append(failure)
             }
         }
+        if !selected.isEmpty, !options.selection.metadata.isEmpty, plan.scans.isEmpty, plan.failures.isEmpty {
+            plan.notices.append(nothingSelected(of: selected.count))
+        }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         return plan
     }
@@ -230,6 +233,14 @@ struct PlanMaker: Sendable {
         return SyncNotice(
             kind: .notSelected, scan: scan.rawValue,
             message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)".printable)
+    }
+
+    /// A key that is spelled wrong looks like this, and like success otherwise.
+    private func nothingSelected(of count: Int) -> SyncNotice {
+        let wanted = options.selection.metadata.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
+        return SyncNotice(
+            kind: .nothingSelected, scan: nil,
+            message: "none of the \(count) scans of the source is selected: --where \(wanted)".printable)
     }
 
     private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {
