@@ -6,8 +6,9 @@ import ZipStream
 
 /// One scan on its way to a server of upstream's: held in a file here until the commit, then sent.
 ///
-/// A new scan goes as one archive; that of another server is handed on without being held. Files of a scan that is there go one by one, data first, then
-/// metadata, then `files.json`. What the server has afterwards is compared by size and CRC-32.
+/// A new scan goes as one archive; that of another server is handed on without being held. Files of
+/// a scan that is there go one by one, data first, then metadata, then `files.json`. What the server
+/// has afterwards is compared by size and CRC-32.
 actor RestTransaction: ScanTransaction {
     private let endpoint: RestEndpoint
     private let scan: ScanID
