@@ -7,12 +7,15 @@ extension WorkBench {
 
     // MARK: One large file
 
+    private static let largeScan = "scan_0000"
+    private static let largeFile = "PointCloud_1_0_1_0_10_0_7ee836e5a9/PointCloud.ply"
+
     /// One file of 1 GiB: the rate of everything else is told in parts of this one's.
     func httpFile() throws(BenchError) -> [WorkResult] {
         try requireSpace(files: 1000, bytes: 4.5e9 * options.scale)
         let tree = try Tree(.httpFile, scale: options.scale, in: directory)
         let target = target(of: tree)
-        let file = "scan_0000/PointCloud_1_0_1_0_10_0_7ee836e5a9/PointCloud.ply"
+        let file = "\(Self.largeScan)/\(Self.largeFile)"
         let server = try OurServer(tree.path, toolbox: toolbox, log: serverLog)
         let downloaded = directory + "/http-downloaded"
         var contenders = [plantdb(.down, server)]
@@ -52,7 +55,7 @@ extension WorkBench {
         server.stop()
         try removeTree(downloaded)
         try removeTree(target)
-        let up = try firstUp(tree, hasRclone: false, title: "one file of \(size(Double(tree.bytes)))")
+        let up = try firstUp(tree, title: "one file of \(size(Double(tree.bytes)))")
         return [down, up.result]
     }
 
@@ -119,51 +122,78 @@ extension WorkBench {
         return [
             Measured(
                 result: down, files: tree.files, subjectSeconds: median(contenders[0].name, measurements)),
-            try firstUp(tree, hasRclone: true, title: what),
+            try firstUp(tree, title: what),
         ]
     }
 
-    /// Every round begins with an empty database and a server that has just started on it.
-    private func firstUp(_ tree: Tree, hasRclone: Bool, title: String) throws(BenchError) -> Measured {
+    /// Every round begins with a server that has just started, on a database without files.
+    private func firstUp(_ tree: Tree, title: String) throws(BenchError) -> Measured {
         let target = target(of: tree)
         let holder = ServerHolder()
         let port = try Loopback.freePort()
+        let url = "http://127.0.0.1:\(port)"
         let ours = Contender(name: "plantdb sync", isSubject: true) { source, _ in
-            toolbox.ours("sync", source, "http://127.0.0.1:\(port)")
+            toolbox.ours("sync", source, url)
         }
         let davPort = try Loopback.freePort()
-        let rclone = hasRclone ? rcloneWebDAV("http://127.0.0.1:\(davPort)") : nil
-        let contenders = [ours, rclone].compactMap { $0 }
+        let isOneFile = tree.kind == .httpFile
+        let curl = isOneFile ? curlUp(to: url) : nil
+        let rclone = isOneFile ? nil : rcloneWebDAV("http://127.0.0.1:\(davPort)")
+        let contenders = [ours, curl, rclone].compactMap { $0 }
         let (measurements, notes) = try rounds(
             contenders,
             prepare: { (contender) throws(BenchError) in
                 holder.stop()
                 try removeTree(target)
-                if contender.isSubject {
-                    try Bench.writeMarker(of: target)
-                    try holder.start(
-                        [toolbox.plantdb, "serve", target, "--port", "\(port)", "--open"], port, serverLog)
-                } else {
+                if contender.name == rclone?.name {
                     try makeDirectories(target)
                     try holder.start(
                         [
                             toolbox.path(of: "rclone") ?? "rclone", "--config", "/dev/null", "serve",
                             "webdav", target, "--addr", "127.0.0.1:\(davPort)",
                         ], davPort, serverLog)
+                } else {
+                    try Bench.writeMarker(of: target)
+                    // A file is taken for a scan that is there.
+                    if !contender.isSubject {
+                        try makeDirectories("\(target)/\(Self.largeScan)/metadata")
+                    }
+                    try holder.start(
+                        [toolbox.plantdb, "serve", target, "--port", "\(port)", "--open"], port, serverLog)
                 }
             },
             command: { $0.command(tree.path, target) },
-            check: { (_) throws(BenchError) in try difference(from: tree, at: target) })
+            check: { (contender) throws(BenchError) in
+                guard contender.name == curl?.name else { return try difference(from: tree, at: target) }
+                let same = Command([
+                    "cmp", "\(tree.path)/\(Self.largeScan)/\(Self.largeFile)",
+                    "\(target)/\(Self.largeScan)/\(Self.largeFile)",
+                ])
+                return same.output(log: toolbox.log) == nil ? "the file did not arrive" : nil
+            })
         holder.stop()
         try removeTree(target)
         var result = WorkResult(
             title: "http up, \(title)",
             rows: timedRows(
-                contenders, measurements, targets: ["rclone sync, webdav to rclone serve": 1]),
+                contenders, measurements,
+                targets: [
+                    "rclone sync, webdav to rclone serve": 1, "curl of it, to plantdb serve": 1 / 0.9,
+                ]),
             notes: notes)
         if tree.kind != .sshSmall { addRates(tree.bytes, measurements, to: &result) }
         return Measured(
             result: result, files: tree.files, subjectSeconds: median(ours.name, measurements))
+    }
+
+    /// Sends the large file as clients of 0.14 do, without any check on the way.
+    private func curlUp(to url: String) -> Contender {
+        Contender(name: "curl of it, to plantdb serve") { source, _ in
+            Command([
+                "curl", "-sf", "-X", "POST", "-H", "X-File-Path: \(Self.largeFile)", "-H", "Expect:", "-T",
+                "\(source)/\(Self.largeScan)/\(Self.largeFile)", "\(url)/files/\(Self.largeScan)",
+            ])
+        }
     }
 
     func httpUnchanged() throws(BenchError) -> [WorkResult] {
@@ -209,7 +239,7 @@ extension WorkBench {
             try removeTree(targets[0])
             let words = targets.map { "'\(toolbox.plantdb)' sync -q '\(server.url)' '\($0)' & p=\"$p $!\"" }
             let script = words.joined(separator: "\n") + "\nfor c in $p; do wait $c || exit 1; done"
-            let all = try Command(["sh", "-c", script], environment: ["XDG_CACHE_HOME": toolbox.cache])
+            let all = try Command(["sh", "-c", script], environment: toolbox.ownPlaces)
                 .run(log: toolbox.log)
             let problem = try difference(from: tree, at: targets[3])
             let isWhole = all.exitCode == 0 && problem == nil

@@ -37,7 +37,7 @@ struct SSHToolbox {
             let far = "ssh://\(Self.host):\(port)"
             words += direction == .down ? [far + encoded(source), target] : [source, far + encoded(target)]
             return Command(
-                [toolbox.plantdb] + words + more, environment: ["XDG_CACHE_HOME": toolbox.cache])
+                [toolbox.plantdb] + words + more, environment: toolbox.ownPlaces)
         }
     }
 

@@ -67,8 +67,11 @@ struct Toolbox {
         return output.split(separator: "\n").first.map(String.init)
     }
 
+    /// Neither the user's cache nor the user's history.
+    var ownPlaces: [String: String] { ["XDG_CACHE_HOME": cache, "XDG_STATE_HOME": cache] }
+
     func ours(_ words: String...) -> Command {
-        Command([plantdb] + words, environment: ["XDG_CACHE_HOME": cache])
+        Command([plantdb] + words, environment: ownPlaces)
     }
 }
 

@@ -275,6 +275,18 @@ import Testing
         #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "fresh" })
     }
 
+    @Test("A fileset that no scan has is named; one that some scan has is not")
+    func mistypedFileset() async throws {
+        var bench = EngineBench(try SampleDatabase.plants(2))
+        bench.options.selection.filesets = ["imgs", "im*"]
+        let report = await bench.run()
+        #expect(report.errors.isEmpty)
+        let messages = report.notices.filter { $0.kind == .nothingSelected }.map(\.message)
+        #expect(
+            messages.count == 1 && messages[0].contains("imgs") && messages[0].contains("images"),
+            "\(messages)")
+    }
+
     @Test("Strays are named and not carried; a peer's order of parts does not matter")
     func straysAndOrder() async throws {
         var database = try SampleDatabase.plants(1)

@@ -78,7 +78,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             enclosing: try Self.enclosing(anchor, includingItself: !exists))
         capabilities = EndpointCapabilities(
             timePrecisionNanoseconds: FileSystemKind(of: anchor.descriptor).timePrecisionNanoseconds,
-            concurrentScans: 2)
+            concurrentScans: 2, isNew: root == nil)
         state = Mutex(
             State(root: root, staging: nil, digests: digestCacheFile.map { DigestCache(file: $0) }))
     }

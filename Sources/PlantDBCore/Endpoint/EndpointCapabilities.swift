@@ -32,13 +32,15 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var concurrentScans: Int
     /// What this peer cannot keep of what is promised elsewhere, a sentence each, said once a run.
     public var weakerGuarantees: [String]
+    /// The database does not exist yet: the first lock makes it.
+    public var isNew: Bool
 
     public init(
         reads: Reads = .files, writes: Writes = .files, removes: Bool = true,
         keepsEmptyDirectories: Bool = true, provesDigests: Bool = true,
         timePrecisionNanoseconds: Int64 = 1,
         times: ClosedRange<ModificationTime> = .earliest ... .latest, concurrentScans: Int = 1,
-        weakerGuarantees: [String] = []
+        weakerGuarantees: [String] = [], isNew: Bool = false
     ) {
         self.reads = reads
         self.writes = writes
@@ -49,6 +51,7 @@ public struct EndpointCapabilities: Sendable, Hashable {
         self.times = times
         self.concurrentScans = concurrentScans
         self.weakerGuarantees = weakerGuarantees
+        self.isNew = isNew
     }
 }
 

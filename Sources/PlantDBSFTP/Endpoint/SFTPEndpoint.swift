@@ -166,7 +166,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
             timePrecisionNanoseconds: 1_000_000_000,
             // draft-ietf-secsh-filexfer-02, section 5: 32 bits without a sign.
             times: ModificationTime(seconds: 0)...ModificationTime(seconds: Int64(UInt32.max)),
-            concurrentScans: 2, weakerGuarantees: weaker)
+            concurrentScans: 2, weakerGuarantees: weaker, isNew: !exists)
     }
 
     private static func parents(of path: RemotePath, prefix: String) -> Set<String> {

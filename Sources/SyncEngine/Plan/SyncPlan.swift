@@ -188,8 +188,10 @@ public struct SyncNotice: Sendable, Hashable {
         case stray
         /// A scan left out by `--where` or `--min-age`.
         case notSelected
-        /// `--where` left out every scan.
+        /// `--where` left out every scan, or a name or pattern of `--fileset` fits none.
         case nothingSelected
+        /// The target's database did not exist, and is made.
+        case newTarget
         /// A guarantee that one side cannot give.
         case weakerGuarantee
         /// The index lists files that the source does not have.

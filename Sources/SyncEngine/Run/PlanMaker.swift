@@ -36,6 +36,12 @@ struct PlanMaker: Sendable {
                     SyncNotice(kind: .weakerGuarantee, scan: nil, message: "\(side.location): \(text)"))
             }
         }
+        if target.capabilities.isNew, targetListing.scans.isEmpty {
+            plan.notices.append(
+                SyncNotice(
+                    kind: .newTarget, scan: nil,
+                    message: "there was no database at \(target.location) before"))
+        }
         for skipped in listing.skipped { plan.note(skipped) }
         for summary in listing.scans {
             guard case .stray(let reason) = summary.kind else { continue }
@@ -44,9 +50,11 @@ struct PlanMaker: Sendable {
                     kind: .stray, scan: summary.scan.rawValue,
                     message: "\(summary.scan) is not carried: \(reason)"))
         }
+        var filesets: Set<String> = []
         for outcome in try await forEach(selected.map(\.scan), planScanPatiently) {
             switch outcome {
             case .success(let planned):
+                filesets.formUnion(planned.filesets)
                 plan.targetFileCount += planned.targetFileCount
                 plan.notices += planned.notices
                 if let scan = planned.plan { plan.scans.append(scan) }
@@ -55,6 +63,8 @@ struct PlanMaker: Sendable {
         }
         if !selected.isEmpty, !options.selection.metadata.isEmpty, plan.scans.isEmpty, plan.failures.isEmpty {
             plan.notices.append(nothingSelected(of: selected.count))
+        } else if !plan.scans.isEmpty {
+            plan.notices += patternsWithoutFileset(among: filesets)
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         return plan
@@ -66,6 +76,8 @@ struct PlanMaker: Sendable {
         /// nil: not selected after all.
         var plan: ScanPlan?
         var notices: [SyncNotice] = []
+        /// That the source's index names; empty unless only some filesets are wanted.
+        var filesets: [String] = []
         var targetFileCount = 0
     }
 
@@ -128,7 +140,9 @@ struct PlanMaker: Sendable {
         }
         if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
         if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
-        return PlannedScan(plan: plan, notices: notices, targetFileCount: theirs?.fileCount ?? 0)
+        return PlannedScan(
+            plan: plan, notices: notices, filesets: indexes.source?.filesets.map(\.id) ?? [],
+            targetFileCount: theirs?.fileCount ?? 0)
     }
 
     /// Compares the checksums of the files that times cannot compare.
@@ -241,6 +255,18 @@ struct PlanMaker: Sendable {
         return SyncNotice(
             kind: .nothingSelected, scan: nil,
             message: "none of the \(count) scans of the source is selected: --where \(wanted)".printable)
+    }
+
+    /// A mistyped fileset carries nothing, and looks like a run that had nothing to do.
+    private func patternsWithoutFileset(among filesets: Set<String>) -> [SyncNotice] {
+        let known = filesets.sorted().prefix(5).joined(separator: ", ")
+        return options.selection.filesets.filter { !filesets.contains(where: Glob($0).matches) }.map {
+            SyncNotice(
+                kind: .nothingSelected, scan: nil,
+                message: ("no fileset of the selected scans is called \($0)"
+                    + (known.isEmpty ? "" : "; there are \(known)\(filesets.count > 5 ? ", …" : "")"))
+                    .printable)
+        }
     }
 
     private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {

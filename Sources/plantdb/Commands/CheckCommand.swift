@@ -48,7 +48,9 @@ struct CheckCommand: AsyncParsableCommand {
             }
         }
         if !globs.isEmpty && report.scansChecked == 0 && report.findings.isEmpty {
-            throw DatabaseError(.notFound, "no scan of \(database.printable) has such a name")
+            let names = scanGlobs.map { "“\($0.printable)”" }.joined(separator: ", ")
+            throw DatabaseError(
+                .notFound, "\(database.printable) has no scan \(names); plantdb scans lists what it has")
         }
         let lines =
             json

@@ -49,7 +49,10 @@ struct SyncCommand: AsyncParsableCommand {
     @Argument(help: "The database to write; made if there is nothing.", completion: .directory)
     var target: String
 
-    @Argument(help: ArgumentHelp("Names or patterns of scans; all if none is given.", valueName: "scan-glob"))
+    @Argument(
+        help: ArgumentHelp(
+            "Names or patterns of scans; all if none is given. One that finds nothing ends the run before it begins.",
+            valueName: "scan-glob"))
     var scanGlobs: [String] = []
 
     @OptionGroup(title: "Plan") var planning: PlanOptions

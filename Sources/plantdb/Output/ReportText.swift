@@ -5,7 +5,8 @@ import SyncEngine
 enum ReportText {
     /// - Parameter verbose: a line for every scan that had work, not only for those that failed.
     static func lines(_ report: SyncReport, verbose: Bool) -> [String] {
-        var lines = totals(report)
+        // A run that did not begin has no totals.
+        var lines = report.error != nil && report.scans.isEmpty ? [] : totals(report)
         for scan in report.scans where scan.outcome.isFailure || (verbose && scan.hasSomethingToSay) {
             lines.append(line(of: scan))
         }

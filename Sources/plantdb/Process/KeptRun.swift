@@ -1,3 +1,5 @@
+import Foundation
+import PlantDBConfiguration
 import PlantDBCore
 import SyncEngine
 import SyncHistory
@@ -14,7 +16,7 @@ struct KeptRun: Sendable {
         guard let file = RunHistory.file() else { return nil }
         do throws(DatabaseError) {
             history = try RunHistory(file: file)
-            try history.begin(run, source: source, target: target)
+            try history.begin(run, source: Self.place(source), target: Self.place(target))
         } catch {
             Self.warn(error, console)
             return nil
@@ -37,6 +39,12 @@ struct KeptRun: Sendable {
         let summary = JSONEvents(schema: JSONEvents.syncSchema, run: report.runID.rawValue)
             .summary(report, exitCode: status.code)
         finish(report, exitCode: status.code, summary: summary.jsonLine)
+    }
+
+    /// A folder as it is found from anywhere: who reads the history stands somewhere else.
+    private static func place(_ given: String) -> String {
+        guard !given.contains("://"), NamedDatabase.name(in: given) == nil else { return given }
+        return URL(fileURLWithPath: given).standardizedFileURL.path
     }
 
     private static func warn(_ error: DatabaseError, _ console: Console) {
