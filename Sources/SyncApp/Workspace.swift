@@ -153,7 +153,8 @@ actor Workspace {
         let plan = try await SyncEngine(source: source, target: target, options: options).plan()
         let ours = Set(try await source.listing().scans.map(\.scan))
         let targetOnly = try await target.listing().scans.filter {
-            $0.kind == .scan && !ours.contains($0.scan)
+            if case .stray = $0.kind { return false }
+            return !ours.contains($0.scan)
         }
         var locked: [ScanID: String] = [:]
         for endpoint in [source, target] {

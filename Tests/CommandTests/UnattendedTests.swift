@@ -107,6 +107,19 @@ import Testing
         try folder.remove()
     }
 
+    @Test("A report that cannot be written is an error, and the run ends once all the same")
+    func fullReport() throws {
+        let told = folder.appending("told")
+        let outcome = try plantdb(
+            "sync", "--json", source, target, "--report", "/dev/full", "--on-finish", "echo x >> \(told)")
+        #expect(outcome.status == 1 && outcome.diagnostics.contains("/dev/full"), "\(outcome)")
+        #expect(
+            outcome.lines.count { $0.contains(#""event": "summary""#) || $0.contains(#""event":"summary""#) }
+                == 1)
+        #expect(try bytesOnDisk(told) == Array("x\n".utf8))
+        try folder.remove()
+    }
+
     @Test(arguments: [[], ["--verify", "full"]])
     func bandwidthIsLimited(_ more: [String]) throws {
         let files = try FileManager.default.subpathsOfDirectory(atPath: source).filter {

@@ -28,6 +28,18 @@ import Testing
         #expect(error?.description.contains("hunter2") == false)
     }
 
+    @Test("What only begins like this machine's own address is another machine")
+    func loopback() throws {
+        for own in ["localhost", "127.0.0.1", "127.9.8.7", "[::1]"] {
+            #expect(try ServerAddress("http://\(own):5000").isLoopback, "\(own)")
+        }
+        for other in ["127.0.evil.com", "127.0.0.256", "127.0.0", "127.0.0.1.evil.com", "1.2.3.4", "lab"] {
+            var access = HTTPAccess(try ServerAddress("http://\(other):5000"))
+            access.token = BearerToken("canary-0123456789")
+            #expect(throws: DatabaseError.self, "\(other)") { try HTTPTransport(access) }
+        }
+    }
+
     @Test("A token does not cross the network unencrypted unless that is asked for")
     func tokens() throws {
         var access = HTTPAccess(try ServerAddress("http://lab:5000"))

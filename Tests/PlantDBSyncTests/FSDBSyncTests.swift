@@ -142,6 +142,12 @@ import Testing
             #expect(!text.contains("canary"), "\(text)")
         }
         #expect(sync.sshCredentials["lab"]?.username == "me")
+        // As nobody should write it.
+        for location: SyncSide in [
+            "ssh://me:can/ary@lab/db", "me:canary@lab:/db", "http://lab/?token=canary",
+        ] {
+            #expect(!"\(location)".contains("ary"), "\(location)")
+        }
     }
 
     @Test("URLs of servers are taken apart as documented")

@@ -67,6 +67,25 @@ import Testing
         try await app.stop()
     }
 
+    @Test("A timelapse that only the target has can be deleted, with its members")
+    func timelapse() async throws {
+        var extra = SampleDatabase()
+        var container = SampleTree()
+        try container.file("timelapse.json", "{}")
+        try extra.add("growth", container)
+        try extra.add("growth/day_1", .minimal())
+        try extra.write(to: target)
+        let app = try await AppFixture()
+        try await app.connect(source, target)
+        let count = try await app.compare(#"{"checksum":false,"delete":true}"#)
+            .reduce(0) { $0 + $1.deleteFiles }
+        let done = try await app.job(
+            #"{"scans":[],"checksum":false,"verify":false,"deleteFiles":\#(count)}"#)
+        #expect(done.job.state == .finished, "\(done)")
+        #expect(!FileManager.default.fileExists(atPath: target + "/growth"))
+        try await app.stop()
+    }
+
     @Test("A scan that cannot be read is named beside its error, the others go on, and a retry completes it")
     func retry() async throws {
         let image = source + "/plant_1/images/00002_rgb.jpg"

@@ -128,11 +128,13 @@ import Testing
         var bench = EngineBench(try .plants(1))
         bench.options.retries = 1
         bench.sourceFaults = FaultPlan([
-            .init(.part, call: 4, .fail(.unreachable)), .always(.manifest, from: 2, .hideEntries(count: 1)),
+            .init(.part, call: 25, .fail(.unreachable)), .always(.manifest, from: 2, .hideEntries(count: 1)),
         ])
-        let report = await bench.run()
+        let log = EventLog()
+        let report = await bench.run(log.record)
+        #expect(log.retries == 1)
         #expect(bench.target.content.scans.isEmpty)
-        #expect(!report.errors.isEmpty)
+        #expect(report.codes == [.permissionDenied] && report.outcome(of: "plant_0") == .failed)
     }
 
     @Test("Cancelling ends the run with a valid target and the truth in the report")
@@ -222,6 +224,24 @@ import Testing
         #expect(await bench.run().errors.isEmpty)
         #expect(bench.target.content == bench.source.content)
         #expect(bench.target.journal.last == .scanRemoval(try scan("growth")))
+    }
+
+    @Test("A run that is cancelled before its removals says so")
+    func cancelledRemovals() async throws {
+        var bench = EngineBench(try .plants(1), into: try .plants(3))
+        bench.options = .mirroring
+        bench.targetFaults = FaultPlan([.init(.removeScan, .stall)])
+        let log = EventLog()
+        let running = Task { [bench] in await bench.run(log.record) }
+        func isPlanned() -> Bool {
+            log.events.contains { if case .planned = $0 { true } else { false } }
+        }
+        while !isPlanned() { try await Task.sleep(for: .milliseconds(5)) }
+        running.cancel()
+        let report = await running.value
+        #expect(report.error?.code == .cancelled)
+        #expect(report.scans.contains { $0.outcome == .notDone }, "\(report.scans)")
+        #expect(bench.target.content.scans.count == 3)
     }
 
     @Test("Scans are chosen by name and by pattern; a member brings its timelapse")

@@ -158,6 +158,27 @@ import Testing
         #expect(second.mergedIndex == nil)
     }
 
+    @Test("The index of a scan that is there is left alone where the target or an option says so")
+    func keptIndex() throws {
+        let source = try SampleTree.plant()
+        var target = SampleTree()
+        try target.directory("metadata")
+        try target.file("Mesh_1/mesh.ply", "only here")
+        try target.writeIndex()
+        var options = options
+        options.selection.filesets = ["images"]
+        func kept(_ options: SyncOptions, _ writes: EndpointCapabilities.Writes = .files) throws
+            -> PlanAction?
+        {
+            let plan = try plan(source, target, options, writes: writes)
+            #expect(plan.mergedIndex == nil)
+            return plan.items.first { plan.entry(of: $0).path == .index }?.action
+        }
+        #expect(try kept(options, .newScans) == .keepUnsupported)
+        options.existing = .keepAll
+        #expect(try kept(options) == .keepByOption)
+    }
+
     @Test("A new scan of some filesets has an index of those alone")
     func newScanOfSomeFilesets() throws {
         var options = options

@@ -76,6 +76,14 @@ public final class Directory: Sendable {
         return entries.sorted { $0.name.lexicographicallyPrecedes($1.name) }
     }
 
+    /// What an entry is, also where the file system tells no kinds; a directory for all one knows where it
+    /// cannot be asked for, its name being no text. nil: it has gone meanwhile.
+    func kind(of entry: Entry) throws(DatabaseError) -> FileStatus.Kind? {
+        if let kind = entry.kind { return kind }
+        guard let name = entry.text else { return .directory }
+        return try status(of: name)?.kind
+    }
+
     /// Calls `body` for every entry but `.` and `..`, in the directory's own order.
     static func forEachEntry(
         of descriptor: CInt,

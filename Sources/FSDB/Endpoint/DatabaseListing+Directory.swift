@@ -13,7 +13,7 @@ extension DatabaseListing {
                 }
                 continue
             }
-            switch try kind(of: entry, name, in: root) {
+            switch try root.kind(of: entry) {
             case .symbolicLink: builder.skip(entry.name, .symbolicLink)
             case .directory:
                 guard
@@ -39,7 +39,7 @@ extension DatabaseListing {
                 }
                 continue
             }
-            switch try kind(of: entry, name, in: directory) {
+            switch try directory.kind(of: entry) {
             case .symbolicLink: builder.skip(path, .symbolicLink)
             case .directory:
                 let found = try look(
@@ -48,14 +48,6 @@ extension DatabaseListing {
             case .file, .special, nil: break
             }
         }
-    }
-
-    /// nil: it has gone meanwhile.
-    private static func kind(of entry: Directory.Entry, _ name: String, in directory: Directory)
-        throws(DatabaseError) -> FileStatus.Kind?
-    {
-        if let kind = entry.kind { return kind }
-        return try directory.status(of: name)?.kind
     }
 
     /// nil: it is not there, or may not be looked into, which `onRefusal` is told.

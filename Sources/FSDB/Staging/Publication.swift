@@ -80,12 +80,7 @@ struct Publication: Sendable {
                 .conflict, "scan \(scan) has appeared on the target meanwhile; run the same command again",
                 scan: scan)
         }
-        if options.durability == .always {
-            try
-                (scan.container.map { container throws(DatabaseError) in
-                    try root.directory(container.rawValue)
-                } ?? root).flush()
-        }
+        if options.durability == .always { try root.directory(holding: scan).flush() }
     }
 
     // MARK: An update
@@ -98,7 +93,10 @@ struct Publication: Sendable {
         var parents = OpenParents(scan: scan, target: target, staging: tree.directory)
 
         for entry in staged where entry.kind == .directory {
-            if try target.makeDirectory(entry.path.rawValue) { try target.setAttributes(entry) }
+            if try target.makeDirectory(entry.path.rawValue) {
+                try target.setAttributes(entry)
+                parents.touch(entry.path.parent)
+            }
         }
         for phase in Phase.allCases {
             for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
@@ -107,6 +105,7 @@ struct Publication: Sendable {
         }
         for entry in attributes { try target.setAttributes(entry) }
         try remove(removals, from: target, current: current, area: area)
+        for path in removals { parents.touch(path.parent) }
         if options.durability == .always {
             try parents.touched.count > Self.singleFlushes ? target.flushFileSystem() : parents.flush()
             try target.flush()
@@ -204,9 +203,14 @@ private struct OpenParents {
                 return try rename(path, inPlaceOf: old)
             }
             current = (parent, try staging.directory(parent.rawValue), try target.directory(parent.rawValue))
-            touched.insert(parent.rawValue)
+            touch(parent)
         }
         try rename(path, inPlaceOf: old)
+    }
+
+    /// - Parameter directory: in which names came or went; nil: the scan's own, which is flushed anyway.
+    mutating func touch(_ directory: ScanPath?) {
+        if let directory { touched.insert(directory.rawValue) }
     }
 
     private func rename(_ path: ScanPath, inPlaceOf old: FileEntry?) throws(DatabaseError) {
@@ -224,11 +228,18 @@ private struct OpenParents {
     }
 
     func flush() throws(DatabaseError) {
-        for path in touched { try target.directory(path).flush() }
+        // One may have been removed with what was in it.
+        for path in touched { try target.directoryIfPresent(path)?.flush() }
     }
 }
 
 extension Directory {
+    /// Of a database: the one in which a scan's own directory has its name.
+    fileprivate func directory(holding scan: ScanID) throws(DatabaseError) -> Directory {
+        guard let container = scan.container else { return self }
+        return try directory(container.rawValue)
+    }
+
     /// - Throws: ``DatabaseError/Code/conflict`` if the file of that name is not what its entry says.
     fileprivate func confirm(_ entry: FileEntry, of scan: ScanID, _ name: String) throws(DatabaseError) {
         guard let now = try status(of: name), now.kind == .file, now.size == entry.size,
@@ -265,20 +276,24 @@ struct ScanRemoval: Sendable {
                 let isTaken = try run.status(of: scan.rawValue) != nil
                 let name = isTaken ? scan.rawValue + "." + randomName() : scan.rawValue
                 try root.rename(scan.rawValue, to: run, name, replaces: false)
+                if options.durability == .always { try run.flush() }
             } else {
                 let (_, directory) = try area.makeDirectory()
                 try root.rename(scan.rawValue, to: directory, "removed", replaces: false)
                 try directory.removeTree("removed")
             }
-            if options.durability == .always { try root.flush() }
+            if options.durability == .always { try root.directory(holding: scan).flush() }
         } catch { throw error.locating(scan: scan) }
     }
 
     private func refuseMembers(of container: ScanManifest) throws(DatabaseError) {
-        let members = try root.directory(scan.rawValue).entries().filter { $0.kind == .directory }
-        guard members.isEmpty else {
+        let directory = try root.directory(scan.rawValue)
+        var members = 0
+        for entry in try directory.entries()
+        where try directory.kind(of: entry) == .directory { members += 1 }
+        guard members == 0 else {
             throw DatabaseError(
-                .conflict, "the timelapse container \(scan) still holds \(members.count) directories",
+                .conflict, "the timelapse container \(scan) still holds \(members) directories",
                 scan: scan)
         }
     }

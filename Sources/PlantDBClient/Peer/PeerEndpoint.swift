@@ -49,7 +49,8 @@ public final class PeerEndpoint: DatabaseEndpoint {
     {
         let answer = try await send(
             .GET, "/manifest",
-            query: [("scan", scan.rawValue), ("digests", detail == .digests ? "1" : "0")])
+            query: [("scan", scan.rawValue), ("digests", detail == .digests ? "1" : "0")],
+            isPatient: detail == .digests)
         if answer.status == 404 {
             _ = try await answer.collect(upTo: 1 << 20)
             return nil
@@ -67,7 +68,8 @@ public final class PeerEndpoint: DatabaseEndpoint {
 
     public func checksums(of selection: EntrySelection) async throws(DatabaseError) -> [UInt32] {
         let request = PeerReadRequest(scan: selection.scan, entries: Array(selection))
-        let value = try JSONValue(parsing: try await call(.POST, "/checksums", request.encoded()))
+        let value = try JSONValue(
+            parsing: try await call(.POST, "/checksums", request.encoded(), isPatient: true))
         let sums = value.array?.compactMap { $0.int.flatMap(UInt32.init(exactly:)) } ?? []
         guard sums.count == selection.count else {
             throw DatabaseError(.invalidData, "\(location) did not send the checksums that it was asked for")
@@ -100,7 +102,7 @@ public final class PeerEndpoint: DatabaseEndpoint {
         async throws(DatabaseError)
     {
         _ = try await call(
-            .POST, "/remove", PeerBegin(scan: scan, base: base, options: options).encoded())
+            .POST, "/remove", PeerBegin(scan: scan, base: base, options: options).encoded(), isPatient: true)
     }
 
     public func availableBytes() async throws(DatabaseError) -> Int64? {
@@ -137,18 +139,18 @@ public final class PeerEndpoint: DatabaseEndpoint {
 
     func send(
         _ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = [],
-        _ body: [UInt8]? = nil
+        _ body: [UInt8]? = nil, isPatient: Bool = false
     ) async throws(DatabaseError) -> HTTPAnswer {
         try await transport.send(
             method, PeerProtocol.base + path, query: query,
-            body: body.map { .bytes($0, type: "application/json") } ?? .none)
+            body: body.map { .bytes($0, type: "application/json") } ?? .none, isPatient: isPatient)
     }
 
     /// A small answer, whole.
-    func call(_ method: HTTPMethod, _ path: String, _ body: [UInt8]? = nil) async throws(DatabaseError)
-        -> [UInt8]
+    func call(_ method: HTTPMethod, _ path: String, _ body: [UInt8]? = nil, isPatient: Bool = false)
+        async throws(DatabaseError) -> [UInt8]
     {
-        let answer = try await send(method, path, body)
+        let answer = try await send(method, path, body, isPatient: isPatient)
         try await check(answer)
         return try await answer.collect(upTo: HTTPTransport.maximumAnswerBytes)
     }

@@ -35,7 +35,7 @@ final class PeerTransaction: ScanTransaction {
         _ = try await endpoint.call(.POST, path + "/attributes", PeerEntry.encoded(entries))
     }
 
-    /// Asked again where the answer was lost: the server remembers it.
+    /// Asked again where the answer was lost: the server goes on meanwhile, and remembers it.
     func commit() async throws(DatabaseError) {
         let (endpoint, path) = (endpoint, path)
         // A task of its own: once begun it is not cancelled.
@@ -43,7 +43,7 @@ final class PeerTransaction: ScanTransaction {
             var attempts = 0
             while true {
                 do throws(DatabaseError) {
-                    _ = try await endpoint.call(.POST, path + "/commit")
+                    _ = try await endpoint.call(.POST, path + "/commit", isPatient: true)
                     return .success(())
                 } catch {
                     attempts += 1

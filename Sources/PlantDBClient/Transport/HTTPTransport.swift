@@ -17,7 +17,8 @@ public struct HTTPAccess: Sendable {
     public var sendsTokenUnencrypted = false
     /// How long nothing may arrive.
     public var idleTimeout: Duration = .seconds(60)
-    /// The same for a server of upstream's, which builds an archive whole before its first byte.
+    /// The same where a server works before its first byte: upstream's on an archive, ours on digests and on a
+    /// commit.
     public var archiveTimeout: Duration = .seconds(600)
     public var connectTimeout: Duration = .seconds(10)
 
@@ -31,6 +32,8 @@ public struct HTTPAccess: Sendable {
 public final class HTTPTransport: Sendable {
     public let address: ServerAddress
     private let client: HTTPClient
+    /// For answers that are long in coming.
+    private let patientClient: HTTPClient
     private let authorization: Mutex<BearerToken?>
     private let isClosed = Mutex(false)
 
@@ -80,11 +83,14 @@ public final class HTTPTransport: Sendable {
             configuration.tlsConfiguration = tls
         }
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        configuration.timeout.read = .init(max(access.idleTimeout, access.archiveTimeout))
+        patientClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     deinit {
         // A transport that was not closed has no request left; its connections go with it.
-        if !isClosed.withLock({ $0 }) { client.shutdown { _ in } }
+        guard !isClosed.withLock({ $0 }) else { return }
+        for client in [client, patientClient] { client.shutdown { _ in } }
     }
 
     /// Ends all connections. Idempotent.
@@ -94,8 +100,10 @@ public final class HTTPTransport: Sendable {
             return !closed
         }
         guard first else { return }
-        do { try await client.shutdown() } catch {
-            // It is closed either way.
+        for client in [client, patientClient] {
+            do { try await client.shutdown() } catch {
+                // It is closed either way.
+            }
         }
     }
 
@@ -116,11 +124,11 @@ public final class HTTPTransport: Sendable {
     ///
     /// - Parameters:
     ///   - path: below the prefix, without a slash at its beginning, percent-encoded.
-    ///   - waiting: how long the answer may take to begin; the idle timeout holds all the same.
+    ///   - isPatient: whether ``HTTPAccess/archiveTimeout`` holds: the server works before it answers.
     /// - Throws: `unreachable`, `cancelled`; never for a status.
     public func send(
         _ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = [],
-        headers: [(String, String)] = [], body: Body = .none, waiting: Duration = .seconds(3600)
+        headers: [(String, String)] = [], body: Body = .none, isPatient: Bool = false
     ) async throws(DatabaseError) -> HTTPAnswer {
         var url = address.origin + address.prefix + "/" + path
         if !query.isEmpty {
@@ -144,7 +152,9 @@ public final class HTTPTransport: Sendable {
             request.body = .stream(PulledBytes(pull: pull), length: length.map { .known($0) } ?? .unknown)
         }
         do {
-            let response = try await client.execute(request, timeout: .init(waiting))
+            // Until the answer begins: the timeouts above end it before.
+            let response = try await (isPatient ? patientClient : client)
+                .execute(request, timeout: .hours(24))
             return HTTPAnswer(response, address: address)
         } catch { throw .http(error, to: address) }
     }

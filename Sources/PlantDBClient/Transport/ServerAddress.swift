@@ -1,4 +1,5 @@
 import PlantDBCore
+import PlantDBWire
 
 /// Where a REST server is: `http(s)://host[:port][/prefix]`.
 public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
@@ -79,10 +80,7 @@ public struct ServerAddress: Sendable, Hashable, CustomStringConvertible {
     public var description: String { origin + prefix }
 
     /// Whether nothing leaves this machine.
-    public var isLoopback: Bool {
-        host == "localhost" || host == "::1"
-            || (host.hasPrefix("127.") && host.split(separator: ".").count == 4)
-    }
+    public var isLoopback: Bool { LoopbackHost.isOne(host) }
 
     private static func invalid(_ reason: String) -> DatabaseError {
         DatabaseError(

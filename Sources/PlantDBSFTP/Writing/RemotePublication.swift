@@ -213,11 +213,14 @@ struct RemotePublication: Sendable {
         let path = endpoint.path(of: scan)
         let members = try await translating("look at scan \(scan)", scan: scan) {
             () async throws(SFTPError) in
-            try await session.entries(ofDirectory: path).filter { $0.attributes.kind == .directory }
+            var members = 0
+            for entry in try await session.entries(ofDirectory: path)
+            where try await session.kind(of: entry, in: path) == .directory { members += 1 }
+            return members
         }
-        guard members.isEmpty else {
+        guard members == 0 else {
             throw DatabaseError(
-                .conflict, "the timelapse container \(scan) still holds \(members.count) directories",
+                .conflict, "the timelapse container \(scan) still holds \(members) directories",
                 scan: scan)
         }
     }

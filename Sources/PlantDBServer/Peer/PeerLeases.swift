@@ -8,7 +8,7 @@ actor PeerLeases {
     private let clock = ContinuousClock()
     private var locks: [String: Lease<any DatabaseLock>] = [:]
     private var transactions: [String: Lease<PeerTransaction>] = [:]
-    private var commits: [String: Lease<Result<Void, DatabaseError>>] = [:]
+    private var commits: [String: Lease<Task<Result<Void, DatabaseError>, Never>>] = [:]
 
     /// One transaction, and the scan it is on.
     struct PeerTransaction: Sendable {
@@ -75,7 +75,7 @@ actor PeerLeases {
     }
 
     /// Takes it for one request. Give it back with ``giveBack(_:)``.
-    /// - Throws: `notFound` if there is none (any more); `conflict` if another request uses it.
+    /// - Throws: `unreachable` if there is none (any more); `conflict` if another request uses it.
     func takeTransaction(_ id: String, owner: String) throws(DatabaseError) -> PeerTransaction {
         guard let lease = transactions[id], lease.owner == owner else {
             throw DatabaseError(
@@ -116,21 +116,33 @@ actor PeerLeases {
         }
     }
 
-    /// After a commit, whose outcome is kept for whoever asks again.
-    func ended(_ id: String, owner: String, _ outcome: Result<Void, DatabaseError>) {
+    /// Commits a transaction. It goes on to its end whatever becomes of the request, and its outcome is
+    /// kept as long as a lease: a peer that lost the connection asks again, and waits for the same commit.
+    ///
+    /// - Throws: what the commit throws; as ``takeTransaction(_:owner:)``.
+    func commit(_ id: String, owner: String) async throws(DatabaseError) {
+        if let begun = commits[id], begun.owner == owner { return try await begun.held.value.get() }
+        let transaction = try takeTransaction(id, owner: owner).transaction
+        let commit = Task { () -> Result<Void, DatabaseError> in
+            do throws(DatabaseError) {
+                try await transaction.commit()
+                return .success(())
+            } catch {
+                await transaction.abort()
+                return .failure(error)
+            }
+        }
+        commits[id] = Lease(held: commit, owner: owner, lastUsed: clock.now)
+        let outcome = await commit.value
         transactions[id] = nil
-        commits[id] = Lease(held: outcome, owner: owner, lastUsed: clock.now)
-    }
-
-    /// nil if it was not committed, or too long ago.
-    func outcome(ofCommit id: String, owner: String) -> Result<Void, DatabaseError>? {
-        commits[id].flatMap { $0.owner == owner ? $0.held : nil }
+        commits[id]?.lastUsed = clock.now
+        try outcome.get()
     }
 
     /// Drops what was not used for too long.
     func dropExpired() async {
         let limit = clock.now - .seconds(PeerProtocol.leaseSeconds)
-        commits = commits.filter { $0.value.lastUsed >= limit }
+        commits = commits.filter { transactions[$0.key] != nil || $0.value.lastUsed >= limit }
         for (id, lease) in transactions where lease.users == 0 && lease.lastUsed < limit {
             transactions[id] = nil
             await lease.held.transaction.abort()
@@ -141,12 +153,15 @@ actor PeerLeases {
         }
     }
 
-    /// Drops everything: the server stops.
+    /// Drops everything: the server stops. What is being published is finished.
     func dropAll() async {
-        let (openTransactions, heldLocks) = (transactions, locks)
+        let (begun, uncommitted, heldLocks) = (
+            commits, transactions.filter { commits[$0.key] == nil }, locks
+        )
         transactions = [:]
         locks = [:]
-        for lease in openTransactions.values { await lease.held.transaction.abort() }
+        for commit in begun.values { _ = await commit.held.value }
+        for lease in uncommitted.values { await lease.held.transaction.abort() }
         for lease in heldLocks.values { await lease.held.release() }
     }
 

@@ -189,26 +189,9 @@ struct PeerService: Sendable {
         }
     }
 
-    /// The answer is remembered as long as a lease lives: a peer that lost the connection
-    /// before the answer asks again, and learns what became of it.
     func commit(transaction id: String, caller: String) async -> Response {
-        if let outcome = await leases.outcome(ofCommit: id, owner: caller) {
-            return await answering { () async throws(DatabaseError) in
-                try outcome.get()
-                return done
-            }
-        }
-        return await using(id, caller) { held throws(DatabaseError) in
-            let outcome: Result<Void, DatabaseError>
-            do throws(DatabaseError) {
-                try await held.transaction.commit()
-                outcome = .success(())
-            } catch {
-                outcome = .failure(error)
-                await held.transaction.abort()
-            }
-            await leases.ended(id, owner: caller, outcome)
-            try outcome.get()
+        await answering { () async throws(DatabaseError) in
+            try await leases.commit(id, owner: caller)
             return done
         }
     }

@@ -1,4 +1,5 @@
 import PlantDBCore
+import PlantDBWire
 
 /// Where and to whom a server answers.
 public struct ServerConfiguration: Sendable {

@@ -9,6 +9,7 @@ struct LockedEndpoint: DatabaseEndpoint {
     var capabilities: EndpointCapabilities { endpoint.capabilities }
     var fileSource: (any LocalFileSource)? { endpoint.fileSource }
     var fileFetcher: (any FileFetcher)? { endpoint.fileFetcher }
+    var archiveSource: (any ArchiveSource)? { endpoint.archiveSource }
 
     func listing() async throws(DatabaseError) -> DatabaseListing { try await endpoint.listing() }
 

@@ -24,16 +24,7 @@ public enum SyncSide: Sendable, ExpressibleByStringLiteral, CustomStringConverti
     }
 
     /// The location without what may be a password in it.
-    public var description: String {
-        let text = location
-        guard let scheme = text.firstRange(of: "://") else { return text.printable }
-        let rest = text[scheme.upperBound...]
-        let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
-        guard let at = authority.lastIndex(of: "@"), let colon = authority[..<at].firstIndex(of: ":") else {
-            return text.printable
-        }
-        return "\(text[..<colon]):‹secret›\(text[at...])".printable
-    }
+    public var description: String { location.withoutSecrets.printable }
 
     public var customMirror: Mirror { Mirror(self, children: ["location": description]) }
 }

@@ -33,6 +33,10 @@ public struct PeerHello: Sendable, Equatable {
         var object = JSONObject([
             ("program", .string("plantdb-swift")), ("protocol", .number(protocolVersion)),
             ("version", .string(version)), ("writes", .string(writes)), ("mayWrite", .bool(mayWrite)),
+            ("removes", .bool(capabilities.removes)),
+            ("keepsEmptyDirectories", .bool(capabilities.keepsEmptyDirectories)),
+            ("earliestNanosecond", .number(Int(capabilities.times.lowerBound.nanoseconds))),
+            ("latestNanosecond", .number(Int(capabilities.times.upperBound.nanoseconds))),
             ("provesDigests", .bool(capabilities.provesDigests)),
             ("timePrecisionNanoseconds", .number(Int(capabilities.timePrecisionNanoseconds))),
             ("concurrentScans", .number(capabilities.concurrentScans)),
@@ -59,13 +63,19 @@ public struct PeerHello: Sendable, Equatable {
                 as EndpointCapabilities.Writes?,
             let provesDigests = value["provesDigests"]?.bool, let mayWrite = value["mayWrite"]?.bool,
             let precision = value["timePrecisionNanoseconds"]?.int, precision >= 1,
-            let concurrent = value["concurrentScans"]?.int
+            let concurrent = value["concurrentScans"]?.int, let removes = value["removes"]?.bool,
+            let keepsEmptyDirectories = value["keepsEmptyDirectories"]?.bool,
+            let earliest = value["earliestNanosecond"]?.int, let latest = value["latestNanosecond"]?.int,
+            earliest <= latest
         else { throw DatabaseError(.invalidData, "the server does not say what it can do") }
         self.init(
             protocolVersion: number, version: version.printable, identity: value["identity"]?.string,
             capabilities: EndpointCapabilities(
-                writes: writes, provesDigests: provesDigests,
-                timePrecisionNanoseconds: Int64(precision), concurrentScans: min(max(concurrent, 1), 16),
+                writes: writes, removes: removes, keepsEmptyDirectories: keepsEmptyDirectories,
+                provesDigests: provesDigests, timePrecisionNanoseconds: Int64(precision),
+                times: ModificationTime(
+                    nanoseconds: Int64(earliest))...ModificationTime(nanoseconds: Int64(latest)),
+                concurrentScans: min(max(concurrent, 1), 16),
                 weakerGuarantees: (value["weakerGuarantees"]?.array ?? []).compactMap { $0.string?.printable }
             ),
             mayWrite: mayWrite)

@@ -51,7 +51,8 @@ public struct Planner: Sendable {
         if !self.target.keepsEmptyDirectories { draft.heldDirectories = source.directoriesOfFiles }
         try compare(source, with: target, into: &draft)
         let deletions = deletions(of: draft, source: source)
-        let index = mergeIndex(indexes, source: source, deletions: deletions, into: &draft)
+        let index = mergeIndex(
+            indexes, source: source, deletions: deletions, inNewScan: target == nil, into: &draft)
         let needsManifest = target == nil || !draft.items.isEmpty
         return ScanPlan(
             scan: source.scan, base: target?.revisionIfPlanned(draft.items, deletions),
@@ -250,7 +251,8 @@ public struct Planner: Sendable {
     /// Where some filesets are selected, the target's index holds those and what it held
     /// before, but for filesets that are deleted; where that is the source's index, it is carried as it is.
     private func mergeIndex(
-        _ indexes: Indexes, source: ScanManifest, deletions: [ScanPlan.Deletion], into draft: inout Draft
+        _ indexes: Indexes, source: ScanManifest, deletions: [ScanPlan.Deletion], inNewScan: Bool,
+        into draft: inout Draft
     ) -> [UInt8]? {
         guard options.selection.selectsFilesets, let sourceIndex = indexes.source,
             let position = source.position(of: .index)
@@ -272,7 +274,14 @@ public struct Planner: Sendable {
             }
             return nil
         }
-        let action: PlanAction = indexes.target == nil ? .createFile : .replaceContentDiffers
+        let action: PlanAction
+        if !inNewScan, targetWrites != .files || !canChange(source[position]) {
+            action = .keepUnsupported
+        } else if indexes.target == nil {
+            action = .createFile
+        } else {
+            action = options.existing == .keepAll ? .keepByOption : .replaceContentDiffers
+        }
         let item = ScanPlan.PlanItem(position: Int32(position), action: action)
         if let itemIndex {
             draft.items[itemIndex] = item
@@ -281,7 +290,7 @@ public struct Planner: Sendable {
             let place = draft.items.firstIndex { $0.position > position } ?? draft.items.endIndex
             draft.items.insert(item, at: place)
         }
-        return merged.encoded()
+        return action.isWork ? merged.encoded() : nil
     }
 
     // MARK: Deletion

@@ -91,7 +91,7 @@ struct PlanMaker: Sendable {
             do { try await Task.sleep(for: delay) } catch {
                 throw DatabaseError(.cancelled, "cancelled while planning scan \(scan)", scan: scan)
             }
-            delay *= 2
+            delay = min(delay * 2, PlanRun.longestRetryDelay)
         }
         return try await planScan(scan)
     }

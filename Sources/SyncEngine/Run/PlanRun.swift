@@ -10,7 +10,7 @@ struct PlanRun: Sendable {
     private let progress: ProgressTracker
 
     private static let ticks = Duration.milliseconds(100)
-    private static let longestRetryDelay = Duration.seconds(60)
+    static let longestRetryDelay = Duration.seconds(60)
 
     init(plan: SyncPlan, transfer: ScanTransfer, planMaker: PlanMaker, sink: EventSink) {
         self.plan = plan
@@ -95,25 +95,22 @@ struct PlanRun: Sendable {
         let start = clock.now
         var report = ScanReport(
             scan: plan.scan, outcome: .unchanged, counts: .left(by: plan), skipped: plan.skipped)
-        for skipped in plan.skipped where skipped.hidesContent {
-            report.errors.append(skipped.error(in: plan.scan))
-        }
+        report.errors += plan.hiddenContent
         guard plan.hasWork else {
             // Known in part only: what is known is equal, and the rest is an error by name.
             if !plan.isComplete { report.outcome = .failed }
             if report.isWorthTelling { sink.send(.scanFinished(report)) }
             return report
         }
-        if ending.error != nil || Task.isCancelled {
-            if Task.isCancelled { ending.note(DatabaseError(.cancelled, "the run was cancelled")) }
+        if Task.isCancelled { ending.note(DatabaseError(.cancelled, "the run was cancelled")) }
+        if ending.error != nil {
             report.outcome = .notDone
             sink.send(.scanFinished(report))
             return report
         }
         sink.send(.scanStarted(plan.scan, files: plan.filesToTransfer, bytes: plan.bytesToTransfer))
         do throws(ScanTransfer.Failure) {
-            // A scan that is known in part only would be published as if it were whole; the
-            // parts are named in the report already.
+            // The parts that are not known are named in the report already.
             if !plan.isComplete { throw ScanTransfer.Failure(errors: []) }
             let published = try await runWithRetries(plan)
             report.outcome = plan.isNew ? .created : .updated
@@ -139,6 +136,9 @@ struct PlanRun: Sendable {
             do throws(ScanTransfer.Failure) {
                 if attempt > 1 {
                     let next = try await planAgain(plan)
+                    guard next.isComplete else {
+                        throw ScanTransfer.Failure(errors: next.hiddenContent)
+                    }
                     // The last try was published after all: only its answer was lost.
                     guard next.hasWork else {
                         _ = progress.begin(plan.scan)
@@ -181,7 +181,8 @@ struct PlanRun: Sendable {
 
     private func run(_ removal: ScanRemoval, _ ending: Ending) async -> ScanReport {
         var report = ScanReport(scan: removal.scan, outcome: .removed)
-        if ending.error != nil || Task.isCancelled {
+        if Task.isCancelled { ending.note(DatabaseError(.cancelled, "the run was cancelled")) }
+        if ending.error != nil {
             report.outcome = .notDone
         } else {
             do throws(DatabaseError) {
@@ -197,6 +198,13 @@ struct PlanRun: Sendable {
         }
         sink.send(.scanFinished(report))
         return report
+    }
+}
+
+extension ScanPlan {
+    /// What keeps the scan from being published: known in part only, it would look whole.
+    fileprivate var hiddenContent: [DatabaseError] {
+        skipped.filter(\.hidesContent).map { $0.error(in: scan) }
     }
 }
 

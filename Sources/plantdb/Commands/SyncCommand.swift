@@ -170,7 +170,8 @@ struct SyncCommand: AsyncParsableCommand {
             ending.console.data(summary.jsonLine, logged: false)
             ending.console.flush()
         }
-        try await ending.take(report, exitCode: status.code, summary: summary.jsonLine)
+        // What ended the run counts more than that its report could not be written, which has been said.
+        _ = await ending.take(report, exitCode: status.code, summary: summary.jsonLine)
         throw failure
     }
 }

@@ -113,8 +113,9 @@ final class SyncPrinter: Sendable {
         if unresolved > 0 { console.note(ReportText.unresolvedLine(unresolved)) }
         console.flush()
         let summary = summaryWriter.summary(result, exitCode: status.code).jsonLine
-        try await ending.take(result, exitCode: status.code, summary: summary)
+        let unwritten = await ending.take(result, exitCode: status.code, summary: summary)
         if status != .inSync { throw status }
+        if let unwritten { throw ExitStatus(unwritten) }
     }
 
     /// - Parameter exitCode: whether differences make the status 4.
@@ -143,8 +144,9 @@ final class SyncPrinter: Sendable {
             console.data(events.summary(of: plan, exitCode: status.code).jsonLine, logged: false)
         }
         console.flush()
-        try ending.report?.write(summaryWriter.summary(of: plan, exitCode: status.code).jsonLine)
+        let unwritten = ending.writeReport(summaryWriter.summary(of: plan, exitCode: status.code).jsonLine)
         if status != .inSync { throw status }
+        if let unwritten { throw ExitStatus(unwritten) }
     }
 
     /// The report is what stdout carries, unless a list or events were asked for: then they

@@ -1,5 +1,4 @@
 import Foundation
-import PlantDBConfiguration
 import PlantDBCore
 import SyncEngine
 import SyncHistory
@@ -43,7 +42,7 @@ struct KeptRun: Sendable {
 
     /// A folder as it is found from anywhere: who reads the history stands somewhere else.
     private static func place(_ given: String) -> String {
-        guard !given.contains("://"), NamedDatabase.name(in: given) == nil else { return given }
+        guard !given.contains("://"), !given.looksLikeAnotherMachine else { return given }
         return URL(fileURLWithPath: given).standardizedFileURL.path
     }
 

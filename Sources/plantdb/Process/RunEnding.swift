@@ -13,18 +13,26 @@ struct RunEnding: Sendable {
     init(console: Console) { self.console = console }
 
     /// - Parameter summary: as docs/json-events.md says, on one line.
-    /// - Throws: where the report cannot be written.
-    func take(_ result: SyncReport, exitCode: Int32, summary: String) async throws(DatabaseError) {
+    /// - Returns: why the report could not be written, which has been said; nil: it was, or none was
+    ///   asked for.
+    func take(_ result: SyncReport, exitCode: Int32, summary: String) async -> DatabaseError? {
         kept?.finish(result, exitCode: exitCode, summary: summary)
-        let written: Result<Void, DatabaseError>
-        do throws(DatabaseError) {
-            try report?.write(summary)
-            written = .success(())
-        } catch { written = .failure(error) }
+        let unwritten = writeReport(summary)
         if let problem = await command?.run(exitCode: exitCode, summary: summary) {
             console.error("warning: --on-finish: \(problem.printable)")
         }
-        try written.get()
+        return unwritten
+    }
+
+    /// As ``take(_:exitCode:summary:)``.
+    func writeReport(_ summary: String) -> DatabaseError? {
+        do throws(DatabaseError) {
+            try report?.write(summary)
+            return nil
+        } catch {
+            console.error(ReportText.line(of: error))
+            return error
+        }
     }
 }
 
