@@ -58,23 +58,11 @@ struct SSHLocation {
     }
 
     private static func decoded(_ text: Substring) throws(DatabaseError) -> String {
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard rest.count >= 2,
-                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-            else {
-                throw invalid(
-                    "a “%” in it is followed by no two hexadecimal digits (write %25 for the sign itself)")
-            }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
+        guard let result = text.percentDecoded else {
+            throw invalid(
+                "a “%” in it is followed by no two hexadecimal digits (write %25 for the sign itself), or it is "
+                    + "not UTF-8")
         }
-        guard let result = String(validating: bytes, as: UTF8.self) else { throw invalid("it is not UTF-8") }
         return result
     }
 

@@ -74,8 +74,6 @@ final class JobQueue: Sendable {
         }
     }
 
-    var isBusy: Bool { state.withLock { $0.isRunning } }
-
     // MARK: Doing
 
     /// - Returns: its number.

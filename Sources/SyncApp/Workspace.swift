@@ -57,8 +57,6 @@ actor Workspace {
         }
     }
 
-    func disconnect(_ side: SideName) async { await drop(side) }
-
     private func drop(_ side: SideName) async {
         comparing?.cancel()
         comparison = nil

@@ -54,3 +54,51 @@ final class Nginx {
         try removeTree(directory + "/nginx")
     }
 }
+
+/// The server of an upstream release, on a free port of the loopback interface. Its limit of requests begins
+/// anew with each.
+final class UpstreamServer {
+    let url: String
+    private let process: BackgroundProcess
+
+    init(_ database: String, installedIn environment: String, log: String) throws(BenchError) {
+        let port = try Loopback.freePort()
+        url = "http://127.0.0.1:\(port)"
+        process = try BackgroundProcess(
+            [
+                "/usr/bin/env", "PYTHONPATH=\(environment)/stubs", environment + "/bin/python", "-c",
+                "from plantdb.server.cli.fsdb_rest_api import main; main()", "-db", database, "--host",
+                "127.0.0.1", "--port", "\(port)",
+            ], log: log)
+        try process.waitForPort(port)
+    }
+
+    func stop() { process.stop() }
+
+    /// Installs it, unless it is there.
+    ///
+    /// - Returns: whether it is.
+    static func install(in environment: String, toolbox: Toolbox) -> Bool {
+        let ready = environment + "/complete"
+        if exists(ready) { return true }
+        let version = Toolbox.upstreamVersion
+        say("installing the server of PlantDB \(version) into \(environment)")
+        let pip = [environment + "/bin/python", "-m", "pip", "install", "--quiet"]
+        for words in [
+            ["python3", "-m", "venv", environment],
+            // What it imports when it starts; open3d, which is large, by name only.
+            pip + [
+                "flask", "flask-cors", "flask-restful", "requests", "toml", "colorlog", "tqdm", "pillow",
+                "bcrypt", "numpy",
+            ],
+            pip + ["--no-deps"] + ["commons", "server"].map { "plantdb.\($0)==\(version)" },
+            ["mkdir", "-p", environment + "/stubs"], ["touch", environment + "/stubs/open3d.py"],
+            ["touch", ready],
+        ] where Command(words).output(log: toolbox.log) == nil {
+            say("SKIPPED: it cannot be installed (\(words.joined(separator: " ")) failed:")
+            say(toolbox.lastLines() + ")")
+            return false
+        }
+        return true
+    }
+}

@@ -157,6 +157,8 @@ extension WorkBench {
                     // A file is taken for a scan that is there.
                     if !contender.isSubject {
                         try makeDirectories("\(target)/\(Self.largeScan)/metadata")
+                        try write(
+                            #"{"filesets": []}"#, to: "\(target)/\(Self.largeScan)/files.json")
                     }
                     try holder.start(
                         [toolbox.plantdb, "serve", target, "--port", "\(port)", "--open"], port, serverLog)
@@ -221,6 +223,52 @@ extension WorkBench {
         }
         try removeTree(target)
         return results
+    }
+
+    // MARK: Upstream's server
+
+    /// A scan of 500 MB, which upstream's server packs into an archive before it sends its first byte.
+    func httpArchive() throws(BenchError) -> [WorkResult] {
+        try requireSpace(files: 1000, bytes: 2.5e9 * options.scale)
+        let environment = directory + "/upstream-server"
+        guard UpstreamServer.install(in: environment, toolbox: toolbox) else { return [] }
+        let tree = try Tree(.sshAppend, scale: options.scale, in: directory)
+        let target = target(of: tree)
+        let archive = directory + "/archive.zip"
+        let database = directory + "/upstream-database"
+        try copyTree(tree.path, database)
+        let holder = UpstreamHolder()
+        let curl = "curl of its archive"
+        let contenders = [
+            Contender(name: "plantdb sync", isSubject: true) { _, target in
+                toolbox.ours("sync", holder.server?.url ?? "", target)
+            },
+            Contender(name: curl) { _, _ in
+                Command([
+                    "curl", "-sf", "-o", archive, "\(holder.server?.url ?? "")/archive/\(Self.largeScan)",
+                ])
+            },
+        ]
+        let (measurements, notes) = try rounds(
+            contenders,
+            prepare: { (_) throws(BenchError) in
+                try removeTree(target)
+                holder.server?.stop()
+                holder.server = try UpstreamServer(database, installedIn: environment, log: serverLog)
+            },
+            command: { $0.command(tree.path, target) },
+            check: { (contender) throws(BenchError) in
+                guard contender.isSubject else { return exists(archive) ? nil : "no archive came" }
+                return try difference(from: tree, at: target)
+            })
+        holder.server?.stop()
+        for leftover in [target, database, archive] { try removeTree(leftover) }
+        return [
+            WorkResult(
+                title: "http down, a scan of \(size(Double(tree.bytes))) from PlantDB "
+                    + "\(Toolbox.upstreamVersion)'s server",
+                rows: timedRows(contenders, measurements, targets: [curl: 1 / 0.9]), notes: notes)
+        ]
     }
 
     // MARK: Memory
@@ -306,4 +354,9 @@ private final class ServerHolder {
         process?.stop()
         process = nil
     }
+}
+
+/// The one that runs now.
+private final class UpstreamHolder {
+    var server: UpstreamServer?
 }

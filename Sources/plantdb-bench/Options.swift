@@ -17,6 +17,7 @@ enum Work: String, CaseIterable {
     case httpSmall = "http-small"
     case httpUnchanged = "http-unchanged"
     case httpMemory = "http-memory"
+    case httpArchive = "http-archive"
 
     var comparesWithUpstream: Bool { self == .large || self == .small || self == .unchanged }
 }

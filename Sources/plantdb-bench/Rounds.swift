@@ -47,7 +47,7 @@ struct WorkBench {
     ///
     /// - Parameter check: looks at what a run left; a returned text is told about once.
     func rounds(
-        _ contenders: [Contender], warmUp: Bool = true,
+        _ contenders: [Contender],
         prepare: (Contender) throws(BenchError) -> Void,
         command: (Contender) -> Command,
         check: (Contender) throws(BenchError) -> String?
@@ -56,7 +56,7 @@ struct WorkBench {
         var notes: [String] = []
         var failed: Set<String> = []
         var checked: Set<String> = []
-        for round in (warmUp ? 0 : 1)...options.rounds {
+        for round in 0...options.rounds {
             for contender in contenders where !failed.contains(contender.name) {
                 if contender.isSlow && (round == 0 || round > options.slowRounds) { continue }
                 try prepare(contender)

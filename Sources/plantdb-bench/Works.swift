@@ -20,6 +20,7 @@ extension WorkBench {
         case .httpSmall: try httpSmall()
         case .httpUnchanged: try httpUnchanged()
         case .httpMemory: try httpMemory()
+        case .httpArchive: try httpArchive()
         }
     }
 

@@ -25,12 +25,12 @@ extension Directory {
 
     /// Publishes a small file: readers see the old content or the new, never a part.
     ///
-    /// Written and flushed under a private name in `staging`, then renamed. This and
-    /// ``LocalTransaction`` are the only ways in which content reaches a final name.
+    /// Written and flushed under a private name in `staging`, then renamed. This,
+    /// ``LocalTransaction`` and ``ScanWriter`` are the only ways in which content reaches a final name.
     ///
     /// - Parameter staging: a private directory on the same file system.
     public func publish(
-        _ bytes: [UInt8], to path: String, staging: Directory, mode: mode_t = 0o666, durable: Bool = false
+        _ bytes: [UInt8], to path: String, staging: Directory, mode: mode_t = 0o666
     ) throws(DatabaseError) {
         let name = "file-" + randomName()
         let descriptor = try staging.open(name, flags: O_WRONLY | O_CREAT | O_EXCL, mode: mode)
@@ -44,16 +44,6 @@ extension Directory {
         } catch {
             try staging.remove(name)
             throw error
-        }
-        if durable {
-            do throws(SystemError) {
-                try withParent(of: path) { parent, _ throws(SystemError) in
-                    let readable = plantdb_openat(parent, ".", O_RDONLY | O_DIRECTORY, 0)
-                    guard readable >= 0 else { throw SystemError() }
-                    defer { close(readable) }
-                    guard fsync(readable) == 0 else { throw SystemError() }
-                }
-            } catch { throw failure(error, "flush the directory of", path) }
         }
     }
 }

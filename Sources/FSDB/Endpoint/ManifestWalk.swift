@@ -18,7 +18,7 @@ struct ManifestWalk {
         var walk = ManifestWalk(
             builder: ScanManifest.Builder(scan: scan), descends: descends,
             keepsModes: FileSystemKind(of: directory.descriptor).keepsModes)
-        do throws(SystemError) { try walk.walk(directory.descriptor, depth: 1) } catch {
+        do throws(SystemError) { try walk.walk(directory.descriptor) } catch {
             throw directory.failure(error, "list", ".").locating(scan: scan)
         }
         return try walk.builder.build()
@@ -32,7 +32,7 @@ struct ManifestWalk {
 
     private static let webcache = Array(ScanPath.webcacheName.utf8)
 
-    private mutating func walk(_ descriptor: CInt, depth: Int) throws(SystemError) {
+    private mutating func walk(_ descriptor: CInt) throws(SystemError) {
         let length = prefix.count
         try Directory.forEachEntry(of: descriptor) { name, _ throws(SystemError) in
             prefix.append(contentsOf: name)
@@ -66,7 +66,7 @@ struct ManifestWalk {
                 }
                 defer { close(child) }
                 prefix.append(UInt8(ascii: "/"))
-                try walk(child, depth: depth + 1)
+                try walk(child)
             case .symbolicLink:
                 skip(.symbolicLink, nil)
             case .special:

@@ -34,7 +34,7 @@ public final class RestEndpoint: DatabaseEndpoint {
         location = DatabaseLocation(
             description: client.address.description, identity: client.address.description)
         capabilities = EndpointCapabilities(
-            reads: .files, writes: dialect.replacesFiles ? .files : .newScans, removes: false,
+            writes: dialect.replacesFiles ? .files : .newScans, removes: false,
             keepsEmptyDirectories: false, provesDigests: false, concurrentScans: 1,
             weakerGuarantees: [
                 "PlantDB \(dialect.release) keeps no locks over HTTP, so nothing keeps others from writing "

@@ -1,12 +1,5 @@
 /// What a peer can do, as data: probed once when the endpoint is opened, then fixed.
 public struct EndpointCapabilities: Sendable, Hashable {
-    public enum Reads: Sendable, Hashable {
-        /// Any selection of files.
-        case files
-        /// Only whole scans, as archives.
-        case wholeScan
-    }
-
     public enum Writes: Sendable, Hashable {
         case none
         /// New scans only; what exists cannot be changed.
@@ -15,7 +8,6 @@ public struct EndpointCapabilities: Sendable, Hashable {
         case files
     }
 
-    public var reads: Reads
     public var writes: Writes
     /// Whether files and scans can be removed.
     public var removes: Bool
@@ -36,13 +28,12 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var isNew: Bool
 
     public init(
-        reads: Reads = .files, writes: Writes = .files, removes: Bool = true,
+        writes: Writes = .files, removes: Bool = true,
         keepsEmptyDirectories: Bool = true, provesDigests: Bool = true,
         timePrecisionNanoseconds: Int64 = 1,
         times: ClosedRange<ModificationTime> = .earliest ... .latest, concurrentScans: Int = 1,
         weakerGuarantees: [String] = [], isNew: Bool = false
     ) {
-        self.reads = reads
         self.writes = writes
         self.removes = removes
         self.keepsEmptyDirectories = keepsEmptyDirectories

@@ -58,7 +58,7 @@ actor SFTPConnections {
 
 extension EntrySelection {
     /// More than a few megabytes, or so many files that the waiting counts.
-    func isWorthTwoConnections(_ files: [Int]) -> Bool {
+    func isWorthSeveralConnections(_ files: [Int]) -> Bool {
         var bytes: Int64 = 0
         for index in files {
             bytes = bytes.addingSaturated(self[index].size)

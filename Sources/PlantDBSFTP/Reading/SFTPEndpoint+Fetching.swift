@@ -36,7 +36,7 @@ extension SFTPEndpoint: FileFetcher {
         let sink = StagingSink(selection, files, top: path(of: selection.scan), receiver, meter)
         guard !files.isEmpty else { return sink.outcome }
         let sessions = try await connections.open(
-            selection.isWorthTwoConnections(files) ? connectionLimit : 1)
+            selection.isWorthSeveralConnections(files) ? connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.download(to: sink)

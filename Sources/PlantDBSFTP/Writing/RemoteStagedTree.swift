@@ -134,7 +134,7 @@ extension RemoteStagedTree: FileSender {
         let first = try await endpoint.connections.session()
         let source = ScanFilesSource(selection, places, from: files, to: self, flushesWith: first, meter)
         let sessions = try await endpoint.connections.open(
-            selection.isWorthTwoConnections(places) ? endpoint.connectionLimit : 1)
+            selection.isWorthSeveralConnections(places) ? endpoint.connectionLimit : 1)
         let failures = await concurrently(sessions, atATime: sessions.count) { session in
             do throws(SFTPError) {
                 try await session.upload(from: source)

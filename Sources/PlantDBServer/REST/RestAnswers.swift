@@ -53,27 +53,10 @@ extension ModificationTime {
     }
 }
 
-/// RFC 3986, section 2.1; nil for what is no percent-encoded UTF-8.
-func percentDecoded(_ text: Substring) -> String? {
-    var bytes: [UInt8] = []
-    var rest = text.utf8[...]
-    while let byte = rest.popFirst() {
-        guard byte == UInt8(ascii: "%") else {
-            bytes.append(byte)
-            continue
-        }
-        guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
-        else { return nil }
-        bytes.append(value)
-        rest = rest.dropFirst(2)
-    }
-    return String(validating: bytes, as: UTF8.self)
-}
-
 extension Request {
     /// A value of the query, decoded (application/x-www-form-urlencoded, URL Living Standard).
     func query(_ name: String) -> String? {
         guard let text = uri.queryParameters[Substring(name)] else { return nil }
-        return percentDecoded(text.replacing("+", with: " "))
+        return text.replacing("+", with: " ").percentDecoded
     }
 }

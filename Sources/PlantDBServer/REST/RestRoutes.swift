@@ -77,7 +77,7 @@ extension RouteTable {
             .init("A file of a scan by its path (X-File-Path), new or anew", body: .raw)
         ) { request, context, _ in
             let components = context.parameters.getCatchAll()
-            guard components.count == 1, let scan = percentDecoded(components[0]) else {
+            guard components.count == 1, let scan = components[0].percentDecoded else {
                 throw HTTPError(.notFound)
             }
             return await service.uploadFile(scan, request)
@@ -204,7 +204,7 @@ extension ServerContext {
     /// A part of the path, decoded.
     fileprivate func text(_ name: String) throws -> String {
         let raw = try parameters.require(name)
-        guard let text = percentDecoded(raw[...]) else { throw HTTPError(.badRequest) }
+        guard let text = raw.percentDecoded else { throw HTTPError(.badRequest) }
         return text
     }
 }

@@ -135,7 +135,7 @@ struct RestService: Sendable {
 
     func file(at components: [Substring], _ request: Request) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
-            let names = components.compactMap(percentDecoded)
+            let names = components.compactMap(\.percentDecoded)
             if names.count == components.count, let file = try await file(at: names) {
                 return try await file.response(to: request)
             }

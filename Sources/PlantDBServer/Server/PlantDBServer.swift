@@ -10,13 +10,12 @@ import PlantDBCore
 import PlantDBWire
 import ServiceLifecycle
 import Synchronization
-import UnixSignals
 
 /// A REST server over any database endpoint.
 ///
 /// It speaks ``PlantDBWire/PeerProtocol``, and upstream's REST API: that of
 /// 0.14 at the root, that of 0.16 and later below `api/v1`. The endpoint stays the caller's: close it after
-/// ``run(signals:)`` returned.
+/// ``run(onReady:)`` returned.
 public final class PlantDBServer: Sendable {
     public let configuration: ServerConfiguration
     private let endpoint: any DatabaseEndpoint
@@ -46,14 +45,14 @@ public final class PlantDBServer: Sendable {
         return logger
     }
 
-    /// Serves until it is stopped, by ``stop()`` or by one of `signals`; transactions that are
+    /// Serves until it is stopped, by ``stop()``; transactions that are
     /// under way are dropped then, and what they staged with them.
     ///
     /// - Parameter onReady: called once, with the port, when connections are taken.
     /// - Throws: `io` if the address cannot be listened on; `invalidArgument` for a certificate
     ///   that cannot be used.
     public func run(
-        signals: [UnixSignal] = [], onReady: @escaping @Sendable (Int) async -> Void = { _ in }
+        onReady: @escaping @Sendable (Int) async -> Void = { _ in }
     ) async throws(DatabaseError) {
         let leases = PeerLeases()
         let application = try application(leases, onReady)
@@ -66,7 +65,7 @@ public final class PlantDBServer: Sendable {
                         service: application, successTerminationBehavior: .gracefullyShutdownGroup,
                         failureTerminationBehavior: .gracefullyShutdownGroup),
                 ],
-                gracefulShutdownSignals: signals, logger: logger))
+                logger: logger))
         services.withLock { $0 = group }
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await group.run()) } catch { outcome = .failure(error) }

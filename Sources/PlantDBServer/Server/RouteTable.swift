@@ -51,7 +51,7 @@ struct RouteTable {
                 if let refusal = gate.refusal(
                     of: caller, by: isLimited || caller.scope == nil ? policy : .anybody,
                     permission: permission,
-                    scan: scan.flatMap { percentDecoded($0[...]) })
+                    scan: scan.flatMap(\.percentDecoded))
                 {
                     return refusal
                 }

@@ -83,10 +83,13 @@ public enum PeerFrameEncoder {
         let length = buffer.writerIndex - content
         precondition(length <= PeerFrame.maximumPayload, "a frame holds 1 MiB at most; cut it")
         buffer.setInteger(UInt32(length), at: start + 1)
-        let head = buffer.viewBytes(at: start, length: 5)
-        let body = buffer.viewBytes(at: content, length: length)
-        // Both were written just now.
-        let checksum = CRC32C.of(body!, after: CRC32C.of(head!))
+        // Not by views: they hold the storage, and the next line would copy all of it.
+        let checksum = buffer.withUnsafeReadableBytes { bytes in
+            let frame = bytes.dropFirst(start - buffer.readerIndex)
+            return CRC32C.of(
+                frame.dropFirst(PeerFrame.headerLength),
+                after: CRC32C.of(frame.prefix(PeerFrame.headerLength - 4)))
+        }
         buffer.setInteger(checksum, at: start + 5)
     }
 }
@@ -201,6 +204,11 @@ public struct PeerFrameDecoder: Sendable {
 enum CRC32C {
     static func of(_ bytes: ByteBufferView, after checksum: UInt32 = 0) -> UInt32 {
         bytes.withUnsafeBytes { plantdb_crc32c(checksum, $0.baseAddress, $0.count) }
+    }
+
+    static func of(_ bytes: Slice<UnsafeRawBufferPointer>, after checksum: UInt32 = 0) -> UInt32 {
+        let bytes = UnsafeRawBufferPointer(rebasing: bytes)
+        return plantdb_crc32c(checksum, bytes.baseAddress, bytes.count)
     }
 }
 

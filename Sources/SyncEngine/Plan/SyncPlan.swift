@@ -26,6 +26,31 @@ public struct SyncPlan: Sendable {
     public var isInSync: Bool {
         isEmpty && failures.isEmpty && scans.allSatisfy { $0.unresolvedCount == 0 && $0.isComplete }
     }
+
+    /// Why a run with these options would not carry it out: it deletes more than is allowed.
+    ///
+    /// - Returns: ``DatabaseError/Code/deletionGuard``; nil: nothing is against it.
+    public func deletionRefusal(_ options: SyncOptions) -> DatabaseError? {
+        guard case .delete(let limit) = options.deletion, filesToDelete > 0 else { return nil }
+        let allowed: Int
+        let text: String
+        switch limit {
+        case .files(let count): (allowed, text) = (count, "\(count) files")
+        case .percent(let percent):
+            allowed = Int(Double(targetFileCount) * percent / 100)
+            text = "\(percent.formattedShort) % of the target's \(targetFileCount) files"
+        }
+        guard filesToDelete > allowed else { return nil }
+        return DatabaseError(
+            .deletionGuard,
+            "the run would delete \(filesToDelete) files, and \(text) are allowed; nothing was changed. "
+                + "Look at them with --dry-run --itemize, then raise --max-delete if it is right")
+    }
+}
+
+extension Double {
+    /// Without a fraction where there is none.
+    fileprivate var formattedShort: String { self == rounded() ? String(Int(self)) : String(self) }
 }
 
 /// What a run would do to one scan.

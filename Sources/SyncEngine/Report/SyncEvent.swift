@@ -4,7 +4,7 @@ import PlantDBCore
 public enum SyncEvent: Sendable {
     /// The plan is made; nothing has been changed yet.
     case planned(SyncPlan)
-    /// Both sides are locked and work begins, or what it waits for.
+    /// What it waits for: locks, or a server's limit of requests.
     case waiting(String)
     case scanStarted(ScanID, files: Int, bytes: Int64)
     case progress(SyncProgress)

@@ -50,7 +50,7 @@ public struct SyncEngine: Sendable {
                 let plan = try await planMaker.plan()
                 report.notices = plan.notices
                 sink.send(.planned(plan))
-                try guardDeletions(plan)
+                if let refusal = plan.deletionRefusal(options) { throw refusal }
                 try await guardSpace(plan)
                 let run = PlanRun(
                     plan: plan,
@@ -99,24 +99,6 @@ public struct SyncEngine: Sendable {
         try outcome.get()
     }
 
-    private func guardDeletions(_ plan: SyncPlan) throws(DatabaseError) {
-        guard case .delete(let limit) = options.deletion, plan.filesToDelete > 0 else { return }
-        let allowed: Int
-        let text: String
-        switch limit {
-        case .files(let count): (allowed, text) = (count, "\(count) files")
-        case .percent(let percent):
-            allowed = Int(Double(plan.targetFileCount) * percent / 100)
-            text = "\(percent.formattedShort) % of the target's \(plan.targetFileCount) files"
-        }
-        guard plan.filesToDelete <= allowed else {
-            throw DatabaseError(
-                .deletionGuard,
-                "the run would delete \(plan.filesToDelete) files, and \(text) are allowed; nothing was changed. "
-                    + "Look at them with --dry-run --itemize, then raise --max-delete if it is right")
-        }
-    }
-
     private func guardSpace(_ plan: SyncPlan) async throws(DatabaseError) {
         guard let available = try await target.availableBytes(), plan.bytesToTransfer > available else {
             return
@@ -126,11 +108,6 @@ public struct SyncEngine: Sendable {
             "the target \(target.location) has \(available) bytes free, and the run needs "
                 + "\(plan.bytesToTransfer); nothing was changed. Free some space, or choose fewer scans")
     }
-}
-
-extension Double {
-    /// Without a fraction where there is none.
-    fileprivate var formattedShort: String { self == rounded() ? String(Int(self)) : String(self) }
 }
 
 /// Delivers events one at a time, from whatever task they come.

@@ -20,7 +20,7 @@ struct PlanOptions: ParsableArguments {
 struct SafetyOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "What is checked of what was written. auto: sizes, digests in passing, an unchanged source; full: also read it back.",
+            "What is checked of what was written. auto: sizes, digests in passing, an unchanged source; full: also read it back; none: as auto, which costs next to nothing.",
             valueName: "how"))
     var verify = SyncOptions.Verification.auto
 

@@ -42,8 +42,8 @@ enum Sizes {
     }
 
     /// `1 file`, `1,489 files`.
-    static func count(_ number: Int, _ noun: String, plural: String? = nil) -> String {
-        "\(grouped(number)) \(number == 1 ? noun : plural ?? noun + "s")"
+    static func count(_ number: Int, _ noun: String) -> String {
+        "\(grouped(number)) \(number == 1 ? noun : noun + "s")"
     }
 
     /// `100,000`.

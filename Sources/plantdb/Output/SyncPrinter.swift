@@ -135,7 +135,7 @@ final class SyncPrinter: Sendable {
                 if let events { console.data(events.error(error).jsonLine, logged: false) }
             }
         }
-        if let error = DeletionGuard.error(for: plan, options: options) {
+        if let error = plan.deletionRefusal(options) {
             console.error(ReportText.line(of: error))
             if let events { console.data(events.error(error).jsonLine, logged: false) }
             status = ExitStatus(error)
