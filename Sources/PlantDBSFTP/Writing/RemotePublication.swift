@@ -55,15 +55,22 @@ struct RemotePublication: Sendable {
     ) async throws(DatabaseError) {
         let session = try await endpoint.connections.session()
         let current = try await checkedBase()
+        var changed: ScanPath?
         do throws(SFTPError) {
             if let current {
-                try await update(current, from: tree, area, removals, attributes, session)
+                changed = try await update(current, from: tree, area, removals, attributes, session)
             } else {
                 try await publishNew(tree, session)
             }
         } catch {
             throw await endpoint.explained(
                 .sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan))
+        }
+        if let changed {
+            throw DatabaseError(
+                .conflict,
+                "somebody changed \(changed) of scan \(scan) on the target meanwhile; run the same command again",
+                scan: scan, path: changed.rawValue)
         }
     }
 
@@ -105,11 +112,13 @@ struct RemotePublication: Sendable {
         }
     }
 
+    /// - Returns: a file that is not what was planned against: somebody wrote it a moment ago, it is
+    ///   theirs, and nothing after it was done.
     private func update(
         _ current: ScanManifest, from tree: RemoteStagedTree, _ area: RemoteStagingArea,
         _ removals: [ScanPath],
         _ attributes: [FileEntry], _ session: SFTPSession
-    ) async throws(SFTPError) {
+    ) async throws(SFTPError) -> ScanPath? {
         let target = endpoint.path(of: scan)
         let staged = tree.staged.sorted { $0.path < $1.path }
         for entry in staged where entry.kind == .directory && current.position(of: entry.path) == nil {
@@ -117,13 +126,15 @@ struct RemotePublication: Sendable {
         }
         var touched: Set<RemotePath> = []
         for phase in Phase.allCases {
-            var renames: [SFTPRequest] = []
-            for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
-                let path = target.appending(entry.path.rawValue)
-                renames.append(.posixRename(tree.path(of: entry), to: path))
-                touched.insert(path.parent)
+            let files = staged.filter { $0.kind == .file && Phase(of: $0.path) == phase }
+            for entry in files { touched.insert(target.appending(entry.path.rawValue).parent) }
+            for batch in files.batches(of: Self.checkedAtATime) {
+                if let changed = try await changed(batch.map(\.path), in: current, session) { return changed }
+                try await session.requestAll(
+                    batch.map {
+                        .posixRename(tree.path(of: $0), to: target.appending($0.path.rawValue))
+                    })
             }
-            try await session.requestAll(renames)
             if options.durability == .always, phase != .index {
                 // The index must not survive a power cut that what it lists does not.
                 for directory in touched { try await session.flushDirectory(directory) }
@@ -135,7 +146,7 @@ struct RemotePublication: Sendable {
             let setsLinks = session.server.extensions.contains(.lsetstat)
             try await session.request(setsLinks ? .lsetstat(path, values) : .setstat(path, values))
         }
-        try await remove(removals, from: target, current, area, session)
+        if let changed = try await remove(removals, from: target, current, area, session) { return changed }
         for entry in staged.reversed()
         where entry.kind == .directory && current.position(of: entry.path) == nil {
             try await session.request(
@@ -145,29 +156,64 @@ struct RemotePublication: Sendable {
             for directory in touched { try await session.flushDirectory(directory) }
             try await session.flushDirectory(target)
         }
+        return nil
     }
 
+    /// Few, so that what was looked at is replaced a moment later; and so many that the way there and back
+    /// does not count.
+    private static let checkedAtATime = 512
+
+    /// The first of these files that is not what the manifest says.
+    private func changed(_ paths: [ScanPath], in current: ScanManifest, _ session: SFTPSession)
+        async throws(SFTPError) -> ScanPath?
+    {
+        let target = endpoint.path(of: scan)
+        let found = await concurrently(paths, atATime: 64) { path in
+            do throws(SFTPError) {
+                return Result<FileAttributes?, SFTPError>.success(
+                    try await session.attributes(of: target.appending(path.rawValue)))
+            } catch { return .failure(error) }
+        }
+        for (path, found) in zip(paths, found) {
+            let now = try found.get()
+            guard let entry = current.entry(at: path) else {
+                if now != nil { return path }
+                continue
+            }
+            guard let now, now.kind == .file, now.size == UInt64(entry.size),
+                now.times.map({ Int64($0.modified) }) == entry.modified?.seconds
+            else { return path }
+        }
+        return nil
+    }
+
+    /// - Returns: as ``update(_:from:_:_:_:_:)``.
     private func remove(
         _ paths: [ScanPath], from target: RemotePath, _ current: ScanManifest, _ area: RemoteStagingArea,
         _ session: SFTPSession
-    ) async throws(SFTPError) {
+    ) async throws(SFTPError) -> ScanPath? {
         var trash: RemotePath?
         if let name = options.trash { trash = try await self.trash(name, session).appending(scan.rawValue) }
-        var files: [SFTPRequest] = []
-        for path in paths where current.entry(at: path)?.kind == .file {
-            let from = target.appending(path.rawValue)
-            guard let trash else {
-                files.append(.remove(from))
-                continue
+        let files = paths.filter { current.entry(at: $0)?.kind == .file }
+        for batch in files.batches(of: Self.checkedAtATime) {
+            var requests: [SFTPRequest] = []
+            for path in batch {
+                let from = target.appending(path.rawValue)
+                guard let trash else {
+                    requests.append(.remove(from))
+                    continue
+                }
+                let to = trash.appending(path.rawValue)
+                try await session.makeDirectories(to.parent, below: endpoint.root)
+                requests.append(.posixRename(from, to: to))
             }
-            let to = trash.appending(path.rawValue)
-            try await session.makeDirectories(to.parent, below: endpoint.root)
-            files.append(.posixRename(from, to: to))
+            if let changed = try await changed(Array(batch), in: current, session) { return changed }
+            try await session.requestAll(requests)
         }
-        try await session.requestAll(files)
         for path in paths where current.entry(at: path)?.kind == .directory {
             try await session.removeDirectoryIfEmpty(target.appending(path.rawValue))
         }
+        return nil
     }
 
     /// The directory in the trash for one run.
@@ -223,6 +269,12 @@ struct RemotePublication: Sendable {
                 .conflict, "the timelapse container \(scan) still holds \(members) directories",
                 scan: scan)
         }
+    }
+}
+
+extension Array {
+    fileprivate func batches(of count: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: self.count, by: count).map { self[$0..<Swift.min($0 + count, self.count)] }
     }
 }
 

@@ -44,7 +44,7 @@ extension SFTPSession {
     /// way. A file that cannot be sent is told to `source`, and the others go on; what of it
     /// has arrived stays on the server.
     ///
-    /// Memory: 8 MiB on the way, and as much in ssh's own buffers.
+    /// Memory: 2 MiB on the way, and as much in ssh's own buffers.
     /// Cancelled as ``download(to:)`` is.
     /// - Throws: what ended the connection; `cancelled`. Every file that was taken from `source`
     ///   has been told to it by then.
@@ -64,8 +64,8 @@ extension SFTPSession {
 
 /// Keeps a session busy with writes.
 private final class FileUpload<Source: UploadSource>: Sendable {
-    /// Bytes on the way, and files open, of one session.
-    private static var windowBytes: Int { 8 << 20 }
+    /// Bytes on the way, and files open, of one session. ssh lets 2 MiB through a channel until they are taken.
+    private static var windowBytes: Int { 2 << 20 }
     private static var fileLimit: Int { 64 }
     /// Of open files, what is not sent yet: no more is kept from other sessions.
     private static var lookahead: UInt64 { 8 << 20 }
