@@ -253,7 +253,7 @@ struct ContentCheck {
             case .invalidName:
                 outcome.log.add(
                     .warning, .invalidName, path: entry.path,
-                    "its name cannot be carried\(detail), so it is never synced; rename it")
+                    "its name cannot be carried\(detail), so its scan is not synced; rename it")
             case .notAScan: break  // said of databases, never inside a scan
             case .unreadable:
                 outcome.log.add(

@@ -295,16 +295,18 @@ import Testing
         #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "fresh" })
     }
 
-    @Test("A fileset that no scan has is named; one that some scan has is not")
+    @Test("A fileset that no scan has ends the run before it begins, and is named")
     func mistypedFileset() async throws {
         var bench = EngineBench(try SampleDatabase.plants(2))
         bench.options.selection.filesets = ["imgs", "im*"]
         let report = await bench.run()
-        #expect(report.errors.isEmpty)
-        let messages = report.notices.filter { $0.kind == .nothingSelected }.map(\.message)
-        #expect(
-            messages.count == 1 && messages[0].contains("imgs") && messages[0].contains("images"),
-            "\(messages)")
+        #expect(report.error?.code == .notFound)
+        let message = report.error?.description ?? ""
+        #expect(message.contains("imgs") && message.contains("images"), "\(message)")
+        #expect(bench.target.content.scans.isEmpty)
+        bench.options.selection.filesets = ["im*"]
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.content.scans.count == 2)
     }
 
     @Test("Strays are named and not carried; a peer's order of parts does not matter")

@@ -73,6 +73,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         // Where it is, or where it will be made.
         let exists = access(path, F_OK) == 0
         let anchor = try Directory.open(path: exists ? path : Self.parent(of: path))
+        if root == nil { try Self.refuseInside(path) }
         location = DatabaseLocation(
             description: path, identity: exists ? try anchor.status().identity : nil,
             enclosing: try Self.enclosing(anchor, includingItself: !exists))
@@ -81,6 +82,25 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             concurrentScans: 2, isNew: root == nil)
         state = Mutex(
             State(root: root, staging: nil, digests: digestCacheFile.map { DigestCache(file: $0) }))
+    }
+
+    /// - Throws: ``DatabaseError/Code/invalidArgument`` if the database would be made within another.
+    private static func refuseInside(_ path: String) throws(DatabaseError) {
+        guard let resolved = realpath(parent(of: path), nil) else { return }
+        defer { free(resolved) }
+        var around = String(cString: resolved)
+        while true {
+            if access(around + "/" + marker, F_OK) == 0 {
+                throw DatabaseError(
+                    .invalidArgument,
+                    "a database at \(path.printable) would lie in the database \(around.printable), which "
+                        + "PlantDB 0.16 and later would then refuse to open; nothing was changed. Choose a place "
+                        + "outside of it")
+            }
+            let next = parent(of: around)
+            if next == around { return }
+            around = next
+        }
     }
 
     private static func isDatabase(_ directory: Directory) throws(DatabaseError) -> Bool {

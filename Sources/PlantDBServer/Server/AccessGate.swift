@@ -22,7 +22,8 @@ struct AccessGate: Sendable {
     }
 
     func caller(of request: Request) -> Caller {
-        if let text = presentedToken(request) {
+        let presented = presentedToken(request)
+        if let text = presented {
             if SHA256.hash(data: Array(text.utf8)) == token {
                 return Caller(name: "token", mayRead: true, mayWrite: true, token: text)
             }
@@ -35,7 +36,8 @@ struct AccessGate: Sendable {
         let isTrusted = isFromThisMachinesPrograms(request)
         return Caller(
             name: "anonymous", mayRead: readingIsOpen && isTrusted,
-            mayWrite: writingIsOpen && isTrusted && request.headers[.origin] == nil)
+            mayWrite: writingIsOpen && isTrusted && request.headers[.origin] == nil,
+            presentsUnknownToken: presented != nil)
     }
 
     /// A page of somebody else's in a browser here reaches this server as well, by a name that was made to
@@ -73,8 +75,11 @@ struct AccessGate: Sendable {
         var response = answer(
             DatabaseError(
                 .authentication,
-                "this server wants its token for \(verb), the one that plantdb serve printed when it started "
-                    + "(--token-file), or that of a login"), .unauthorized)
+                caller.presentsUnknownToken
+                    ? "the token is none of this server's, which wants one for \(verb): plantdb serve prints a new "
+                        + "one each time it starts (--token-file), and those of logins end"
+                    : "this server wants its token for \(verb), the one that plantdb serve printed when it started "
+                        + "(--token-file), or that of a login"), .unauthorized)
         response.headers[.wwwAuthenticate] = "Bearer"
         return response
     }

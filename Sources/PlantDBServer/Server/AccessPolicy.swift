@@ -22,6 +22,9 @@ struct Caller: Sendable {
     /// What was presented and is valid.
     var token: String?
 
+    /// Whether it presented one that is not.
+    var presentsUnknownToken = false
+
     /// Whether it presented a valid token.
     var isKnown: Bool { token != nil }
 

@@ -27,6 +27,12 @@ public struct SyncPlan: Sendable {
         isEmpty && failures.isEmpty && scans.allSatisfy { $0.unresolvedCount == 0 && $0.isComplete }
     }
 
+    /// What would fail: scans that could not be planned, or that are known in part only.
+    public var errors: [DatabaseError] {
+        failures.flatMap { failure in failure.errors.map { $0.locating(scan: failure.scan) } }
+            + scans.flatMap(\.hiddenContent)
+    }
+
     /// Why a run with these options would not carry it out: it deletes more than is allowed.
     ///
     /// - Returns: ``DatabaseError/Code/deletionGuard``; nil: nothing is against it.
@@ -213,7 +219,7 @@ public struct SyncNotice: Sendable, Hashable {
         case stray
         /// A scan left out by `--where` or `--min-age`.
         case notSelected
-        /// `--where` left out every scan, or a name or pattern of `--fileset` fits none.
+        /// `--where` left out every scan.
         case nothingSelected
         /// The target's database did not exist, and is made.
         case newTarget
@@ -231,5 +237,23 @@ public struct SyncNotice: Sendable, Hashable {
         self.kind = kind
         self.scan = scan
         self.message = message
+    }
+}
+
+extension ScanPlan {
+    /// What keeps the scan from being published: known in part only, it would look whole.
+    public var hiddenContent: [DatabaseError] {
+        skipped.filter(\.hidesContent).map { $0.error(in: scan) }
+    }
+}
+
+extension SkippedEntry {
+    /// As a failure of the run, for what could not be read or named.
+    fileprivate func error(in scan: ScanID) -> DatabaseError {
+        let detail = detail.map { ": \($0)" } ?? ""
+        return DatabaseError(
+            reason == .unreadable ? .permissionDenied : .invalidName,
+            "\(path) of scan \(scan) \(reason == .unreadable ? "could not be read" : "has a name that cannot be carried")\(detail)",
+            scan: scan, path: path)
     }
 }

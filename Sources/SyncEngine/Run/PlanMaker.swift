@@ -63,8 +63,8 @@ struct PlanMaker: Sendable {
         }
         if !selected.isEmpty, !options.selection.metadata.isEmpty, plan.scans.isEmpty, plan.failures.isEmpty {
             plan.notices.append(nothingSelected(of: selected.count))
-        } else if !plan.scans.isEmpty {
-            plan.notices += patternsWithoutFileset(among: filesets)
+        } else if !plan.scans.isEmpty, plan.failures.isEmpty {
+            try refusePatternsWithoutFileset(among: filesets)
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         return plan
@@ -76,7 +76,7 @@ struct PlanMaker: Sendable {
         /// nil: not selected after all.
         var plan: ScanPlan?
         var notices: [SyncNotice] = []
-        /// That the source's index names; empty unless only some filesets are wanted.
+        /// That the source has, by its index or as folders; empty unless only some are wanted.
         var filesets: [String] = []
         var targetFileCount = 0
     }
@@ -141,8 +141,13 @@ struct PlanMaker: Sendable {
         if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
         if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
         return PlannedScan(
-            plan: plan, notices: notices, filesets: indexes.source?.filesets.map(\.id) ?? [],
+            plan: plan, notices: notices, filesets: filesets(of: compared, indexes.source),
             targetFileCount: theirs?.fileCount ?? 0)
+    }
+
+    private func filesets(of scan: ScanManifest, _ index: FileIndex?) -> [String] {
+        guard options.selection.selectsFilesets else { return [] }
+        return (index?.filesets.map(\.id) ?? []) + scan.compactMap(Planner.fileset)
     }
 
     /// Compares the checksums of the files that times cannot compare.
@@ -257,15 +262,18 @@ struct PlanMaker: Sendable {
             message: "none of the \(count) scans of the source is selected: --where \(wanted)".printable)
     }
 
-    /// A mistyped fileset carries nothing, and looks like a run that had nothing to do.
-    private func patternsWithoutFileset(among filesets: Set<String>) -> [SyncNotice] {
-        let known = filesets.sorted().prefix(5).joined(separator: ", ")
-        return options.selection.filesets.filter { !filesets.contains(where: Glob($0).matches) }.map {
-            SyncNotice(
-                kind: .nothingSelected, scan: nil,
-                message: ("no fileset of the selected scans is called \($0)"
-                    + (known.isEmpty ? "" : "; there are \(known)\(filesets.count > 5 ? ", …" : "")"))
-                    .printable)
+    /// A mistyped fileset would carry hollow scans.
+    ///
+    /// - Throws: ``DatabaseError/Code/notFound``, as for the names of scans.
+    private func refusePatternsWithoutFileset(among filesets: Set<String>) throws(DatabaseError) {
+        for pattern in options.selection.filesets
+        where !filesets.contains(where: Glob(pattern).matches) {
+            let known = filesets.sorted().prefix(5).joined(separator: ", ")
+            throw DatabaseError(
+                .notFound,
+                ("no fileset of the selected scans is called \(pattern)"
+                    + (known.isEmpty ? "" : "; there are \(known)\(filesets.count > 5 ? ", …" : "")")
+                    + "; nothing was changed").printable)
         }
     }
 

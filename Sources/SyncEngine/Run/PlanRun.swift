@@ -201,24 +201,6 @@ struct PlanRun: Sendable {
     }
 }
 
-extension ScanPlan {
-    /// What keeps the scan from being published: known in part only, it would look whole.
-    fileprivate var hiddenContent: [DatabaseError] {
-        skipped.filter(\.hidesContent).map { $0.error(in: scan) }
-    }
-}
-
-extension SkippedEntry {
-    /// As a failure of the run, for what could not be read or named.
-    fileprivate func error(in scan: ScanID) -> DatabaseError {
-        let detail = detail.map { ": \($0)" } ?? ""
-        return DatabaseError(
-            reason == .unreadable ? .permissionDenied : .invalidName,
-            "\(path) of scan \(scan) \(reason == .unreadable ? "could not be read" : "has a name that cannot be carried")\(detail)",
-            scan: scan, path: path)
-    }
-}
-
 extension ScanReport {
     fileprivate var isWorthTelling: Bool {
         outcome != .unchanged || counts.filesUnresolved > 0 || counts.filesKept > 0 || !skipped.isEmpty

@@ -20,12 +20,16 @@ struct InitCommand: ParsableCommand {
 
     mutating func validate() throws {
         if path.isEmpty { throw ValidationError("a path must not be empty") }
-        if path.contains("://") || path.looksLikeAnotherMachine {
-            throw ValidationError(
-                "init makes a database in a folder of this machine, and “\(path.withoutSecrets.printable)” looks "
-                    + "like a place on another: a sync to there makes its database; a folder of such a name is "
-                    + "written ./…")
-        }
+        try Self.refuseOtherMachine(path)
+    }
+
+    /// - Throws: for what would become a folder of an odd name here.
+    static func refuseOtherMachine(_ path: String) throws {
+        guard path.contains("://") || path.looksLikeAnotherMachine else { return }
+        throw ValidationError(
+            "the database is made in a folder of this machine, and “\(path.withoutSecrets.printable)” looks like a "
+                + "place on another: a sync to there makes its database; a folder of such a name is written ./…"
+        )
     }
 
     func run() throws {

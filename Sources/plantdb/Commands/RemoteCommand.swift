@@ -62,6 +62,15 @@ struct RemoteAddCommand: ParsableCommand {
         if remote.passwordFile == "-" || remote.tokenFile == "-" {
             throw ValidationError("standard input cannot be kept; name a file")
         }
+        let scheme = location.firstRange(of: "://").map { location[..<$0.lowerBound].lowercased() }
+        if let scheme, !["ssh", "http", "https"].contains(scheme) {
+            throw ValidationError("“\(location.withoutSecrets.printable)” is neither ssh:// nor http(s)://")
+        }
+        if scheme == nil, location.looksLikeAnotherMachine, NamedDatabase.name(in: location) == nil {
+            throw ValidationError(
+                "“\(location.withoutSecrets.printable)” looks like a place on another machine: write ssh://…; a "
+                    + "folder of such a name is written ./…")
+        }
     }
 
     func run() throws {
@@ -136,6 +145,8 @@ struct RemoteRemoveCommand: ParsableCommand {
 
     func run() throws {
         let file = try RemoteCommand.file()
+        // As it is shown everywhere.
+        let name = name.hasSuffix(":") ? String(name.dropLast()) : name
         try file.remove(named: name)
         Running.shared.console.note("\(name): is forgotten")
     }

@@ -39,6 +39,7 @@ struct TestDBCommand: AsyncParsableCommand {
 
     mutating func validate() throws {
         if path.isEmpty { throw ValidationError("a path must not be empty") }
+        try InitCommand.refuseOtherMachine(path)
         if datasets == nil {
             throw ValidationError(
                 "“\(name.printable)” is no dataset: \(TestDataset.all.map(\.rawValue).joined(separator: ", ")), "

@@ -128,12 +128,9 @@ final class SyncPrinter: Sendable {
         }
         for line in ReportText.summary(of: plan) { sayAtEnd(line) }
         console.flush()
-        for failure in plan.failures {
-            for error in failure.errors {
-                let error = error.locating(scan: failure.scan)
-                console.error(ReportText.line(of: error))
-                if let events { console.data(events.error(error).jsonLine, logged: false) }
-            }
+        for error in plan.errors {
+            console.error(ReportText.line(of: error))
+            if let events { console.data(events.error(error).jsonLine, logged: false) }
         }
         if let error = plan.deletionRefusal(options) {
             console.error(ReportText.line(of: error))

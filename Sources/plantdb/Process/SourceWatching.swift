@@ -45,9 +45,13 @@ struct SourceWatching {
                 try await run { report = $0 }
                 failures = 0
             } catch {
-                if Task.isCancelled || (number == 1 && report == nil) { throw error }
+                let isUsage = report?.error?.code == .invalidArgument
+                if Task.isCancelled || (number == 1 && report == nil) || isUsage { throw error }
                 failures += 1
                 say(error)
+                console.note(
+                    "trying again in \(Durations.text(Self.pause(after: failures))), or when something changes"
+                )
             }
             try Task.checkCancellation()
             try await pause(watch, after: report, failures: failures)
@@ -65,11 +69,15 @@ struct SourceWatching {
         }
     }
 
+    private static func pause(after failures: Int) -> Duration {
+        min(longestPause, retryPause * (1 << min(failures - 1, 6)))
+    }
+
     private func pause(_ watch: DatabaseWatch, after report: SyncReport?, failures: Int) async throws {
         let start = ContinuousClock.now
         var due = start + Self.longestPause
         if failures > 0 {
-            due = start + min(Self.longestPause, Self.retryPause * (1 << min(failures - 1, 6)))
+            due = start + Self.pause(after: failures)
         } else if let minimumAge, report?.notices.contains(where: { $0.kind == .notSelected }) ?? false {
             due = min(due, start + max(minimumAge, Self.quiet))
         }
