@@ -46,6 +46,6 @@ public struct RecordedRun: Sendable, Hashable {
 
     /// nil while it has not finished.
     public var seconds: Double? {
-        ended.map { Double($0.nanoseconds - begun.nanoseconds) / 1e9 }
+        ended.map { (Double($0.nanoseconds) - Double(begun.nanoseconds)) / 1e9 }
     }
 }

@@ -146,7 +146,9 @@ public final class RunHistory: Sendable {
                     database, sql: "SELECT \(Self.columns), report FROM run WHERE id = ?",
                     arguments: [run.rawValue])
             else { return nil }
-            return (Self.recordedRun(row), row["report"])
+            return (
+                Self.recordedRun(row), String.fromDatabaseValue(row["report"] as DatabaseValue)
+            )
         }
         guard let found else { throw noRun(run) }
         return found
@@ -154,22 +156,26 @@ public final class RunHistory: Sendable {
 
     private static let columns = "id, source, target, owner, begun, ended, exitCode, scans, files, bytes"
 
+    /// What is damaged reads as nothing: GRDB's own subscripts end the program.
     private static func recordedRun(_ row: Row) -> RecordedRun {
-        let ended: Int64? = row["ended"]
+        func value<Value: DatabaseValueConvertible>(_ column: String) -> Value? {
+            Value.fromDatabaseValue(row[column] as DatabaseValue)
+        }
+        let ended: Int64? = value("ended")
         let state: RecordedRun.State
         if ended != nil {
             state = .finished(
                 RecordedRun.Outcome(
-                    exitCode: row["exitCode"] ?? 0, scansPublished: row["scans"] ?? 0,
-                    filesMoved: row["files"] ?? 0, bytesMoved: row["bytes"] ?? 0))
+                    exitCode: value("exitCode") ?? 0, scansPublished: value("scans") ?? 0,
+                    filesMoved: value("files") ?? 0, bytesMoved: value("bytes") ?? 0))
         } else {
-            let owner: Data = row["owner"]
+            let owner: Data = value("owner") ?? Data()
             let isDead = LockOwner(parsing: Array(owner))?.isProvenDead ?? false
             state = isDead ? .unfinished : .running
         }
         return RecordedRun(
-            run: RunID(rawValue: row["id"]), source: row["source"], target: row["target"],
-            begun: ModificationTime(nanoseconds: row["begun"]),
+            run: RunID(rawValue: value("id") ?? "?"), source: value("source") ?? "?",
+            target: value("target") ?? "?", begun: ModificationTime(nanoseconds: value("begun") ?? 0),
             ended: ended.map(ModificationTime.init(nanoseconds:)), state: state)
     }
 

@@ -68,6 +68,15 @@ import Testing
             #expect(!FileManager.default.fileExists(atPath: place))
             #expect(!FileManager.default.fileExists(atPath: target))
         }
+        let index = source + "/plant_0/files.json"
+        let link = folder.appending("link")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: index)
+        let content = try bytesOnDisk(index)
+        for option in ["--report", "--log-file"] {
+            #expect(try plantdb("sync", source, target, option, link).status == 2)
+            #expect(try plantdb("sync", source, target, option, source + "/\u{301}r.json").status == 2)
+        }
+        #expect(try bytesOnDisk(index) == content)
         let before =
             try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
         #expect(try plantdb("sync", source, target, "--report", "/dev/null").status == 0)

@@ -145,6 +145,7 @@ import Testing
         // As nobody should write it.
         for location: SyncSide in [
             "ssh://me:can/ary@lab/db", "me:canary@lab:/db", "http://lab/?token=canary",
+            "http://me:can#ary@lab/db", "http://me:can?ary@lab/db",
         ] {
             #expect(!"\(location)".contains("ary"), "\(location)")
         }

@@ -1,3 +1,4 @@
+import Foundation
 import PlantDBCore
 import PlantDBTesting
 import SyncEngine
@@ -285,7 +286,8 @@ import Testing
         #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "bare" })
 
         var fresh = try SampleTree.minimal()
-        try fresh.file("images/now", "x", modified: ModificationTime(seconds: 4_000_000_000))
+        let now = Int64(Date().timeIntervalSince1970)
+        try fresh.file("images/now", "x", modified: ModificationTime(seconds: now))
         bench.source.set(try scan("fresh"), to: fresh)
         bench.options.selection.metadata = []
         bench.options.selection.minimumAge = .seconds(60)
@@ -293,6 +295,11 @@ import Testing
         #expect(bench.target.tree(of: try scan("fresh")) == nil)
         #expect(bench.target.tree(of: try scan("bare")) != nil)
         #expect(report.notices.contains { $0.kind == .notSelected && $0.scan == "fresh" })
+        // It would be too young for ever, and nobody would know.
+        try fresh.file("images/now", "x", modified: ModificationTime(seconds: 4_000_000_000))
+        bench.source.set(try scan("fresh"), to: fresh)
+        report = await bench.run()
+        #expect(report.errors.contains { $0.path == "images/now" && $0.scan?.rawValue == "fresh" })
     }
 
     @Test("A fileset that no scan has ends the run before it begins, and is named")

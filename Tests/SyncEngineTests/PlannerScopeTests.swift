@@ -158,6 +158,16 @@ import Testing
         #expect(second.mergedIndex == nil)
     }
 
+    @Test("Where a scan became a timelapse at the source, nothing in the target's directories is deleted")
+    func becameTimelapse() throws {
+        let target = try SampleTree.plant()
+        var source = SampleTree()
+        try source.file("timelapse.json", "{}")
+        let plan = try plan(source, target, options)
+        let deleted = plan.deletions.map(\.path.rawValue)
+        #expect(!deleted.contains { $0.contains("/") || !$0.contains(".") }, "\(deleted)")
+    }
+
     @Test("The index of a scan that is there is left alone where the target or an option says so")
     func keptIndex() throws {
         let source = try SampleTree.plant()

@@ -10,20 +10,22 @@ extension String {
             else { return self }
             return "\(self[...colon])…\(self[at...])"
         }
-        var rest = self[scheme.upperBound...]
-        var end = ""
+        var rest = String(self[scheme.upperBound...])
         let isHTTP = self[..<scheme.lowerBound].lowercased().hasPrefix("http")
-        if isHTTP, let mark = rest.firstIndex(where: { $0 == "?" || $0 == "#" }) {
-            end = "\(rest[mark])…"
-            rest = rest[..<mark]
-        }
-        if let at = rest.lastIndex(of: "@") {
+        // In the authority, if there is one; a password may hold what begins a query, unescaped.
+        let authority = rest.prefix { !isHTTP || $0 != "?" && $0 != "#" }
+        if let at = authority.lastIndex(of: "@") ?? rest.lastIndex(of: "@") {
             let user = rest[..<at]
             if let colon = user.firstIndex(of: ":") {
                 rest = "\(user[...colon])…\(rest[at...])"
             } else if isHTTP, !user.contains("/") {
                 rest = "…\(rest[at...])"
             }
+        }
+        var end = ""
+        if isHTTP, let mark = rest.firstIndex(where: { $0 == "?" || $0 == "#" }) {
+            end = "\(rest[mark])…"
+            rest = String(rest[..<mark])
         }
         return "\(self[..<scheme.upperBound])\(rest)\(end)"
     }

@@ -26,6 +26,8 @@ final class AccountDesk: Sendable {
     private struct Session {
         var account: Account
         var kind: Kind
+        /// false: the server's own token made it.
+        var isOfAccount = true
         var scope: TokenScope?
         /// Of the two tokens of a login, which end together.
         var pair: UInt64
@@ -172,7 +174,8 @@ final class AccountDesk: Sendable {
             state.nextPair += 1
             add(
                 Session(
-                    account: account, kind: .program, scope: scope, pair: pair,
+                    account: account, kind: .program, isOfAccount: caller.account != nil, scope: scope,
+                    pair: pair,
                     expires: .now + .seconds(seconds)), as: text, to: &state)
         }
         return text
@@ -206,7 +209,15 @@ final class AccountDesk: Sendable {
 
     /// Who bears a token; nil for one that is none, has expired, or only renews a login.
     func bearer(of text: String) -> (account: Account, scope: TokenScope?)? {
-        session(text).flatMap { $0.kind == .refresh ? nil : ($0.account, $0.scope) }
+        guard let session = session(text), session.kind != .refresh else { return nil }
+        guard session.isOfAccount else { return (session.account, session.scope) }
+        // As it is now: who was closed, or may no longer write, is so at once.
+        let account: Account?
+        do throws(DatabaseError) { account = try accounts?.account(session.account.name) } catch {
+            return nil
+        }
+        guard let account, account.isActive else { return nil }
+        return (account, session.scope)
     }
 
     private func session(_ text: String) -> Session? {

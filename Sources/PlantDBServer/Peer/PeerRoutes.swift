@@ -10,9 +10,15 @@ extension RouteTable {
         let base = prefix + PeerProtocol.base
         on(.get, base, .read) { _, _, caller in service.hello(mayWrite: caller.mayWrite) }
         on(.get, base + "/scans", .read) { _, _, _ in await service.listing() }
-        on(.get, base + "/manifest", .read) { request, _, _ in await service.manifest(request) }
-        on(.post, base + "/read", .read) { request, _, _ in await service.read(request) }
-        on(.post, base + "/checksums", .read) { request, _, _ in await service.checksums(request) }
+        on(.get, base + "/manifest", .read) { request, _, caller in
+            await service.manifest(request, caller: caller)
+        }
+        on(.post, base + "/read", .read) { request, _, caller in
+            await service.read(request, caller: caller)
+        }
+        on(.post, base + "/checksums", .read) { request, _, caller in
+            await service.checksums(request, caller: caller)
+        }
         on(.get, base + "/space", .read) { _, _, _ in await service.space() }
         // Also a shared lock keeps others from writing.
         on(.post, base + "/locks", .read) { request, _, caller in

@@ -30,20 +30,23 @@ struct PeerService: Sendable {
         }
     }
 
-    func manifest(_ request: Request) async -> Response {
+    func manifest(_ request: Request, caller: Caller) async -> Response {
         await answering { () async throws(DatabaseError) in
             let scan = try scan(of: request)
             let detail: ManifestDetail = request.uri.queryParameters["digests"] == "1" ? .digests : .listing
-            guard let manifest = try await endpoint.manifest(of: scan, detail: detail) else {
+            guard let manifest = try await endpoint.manifest(of: scan, detail: detail),
+                caller.mayWrite || manifest.isOfScan
+            else {
                 throw DatabaseError(.notFound, "there is no scan \(scan)", scan: scan)
             }
             return frames(ResponseBody(contentsOf: PeerManifest.frames(of: manifest)))
         }
     }
 
-    func read(_ request: Request) async -> Response {
+    func read(_ request: Request, caller: Caller) async -> Response {
         await answering { () async throws(DatabaseError) in
             let wanted = try PeerReadRequest(parsing: try await body(of: request))
+            try await refuseStray(wanted.scan, caller)
             let selection = EntrySelection(
                 all: try ScanManifest(scan: wanted.scan, entries: wanted.entries))
             guard wanted.offset == 0 || endpoint.fileSource != nil else {
@@ -72,12 +75,22 @@ struct PeerService: Sendable {
         }
     }
 
-    func checksums(_ request: Request) async -> Response {
+    func checksums(_ request: Request, caller: Caller) async -> Response {
         await answering { () async throws(DatabaseError) in
             let wanted = try PeerReadRequest(parsing: try await body(of: request))
+            try await refuseStray(wanted.scan, caller)
             let sums = try await endpoint.checksums(
                 of: EntrySelection(all: try ScanManifest(scan: wanted.scan, entries: wanted.entries)))
             return json(JSONValue.array(sums.map { .number(Int($0)) }).pythonBytes())
+        }
+    }
+
+    /// What lies in a folder that is no scan is nobody's to read: but whoever writes has to know what would be in
+    /// the way.
+    private func refuseStray(_ scan: ScanID, _ caller: Caller) async throws(DatabaseError) {
+        guard !caller.mayWrite else { return }
+        guard try await endpoint.manifest(of: scan, detail: .listing)?.isOfScan == true else {
+            throw DatabaseError(.notFound, "there is no scan \(scan)", scan: scan)
         }
     }
 
@@ -256,5 +269,12 @@ struct PeerService: Sendable {
         } catch {
             throw .wrapping(error, while: "receiving a request")
         }
+    }
+}
+
+extension ScanManifest {
+    /// Whether it is that of a scan or a timelapse, and not of another folder.
+    var isOfScan: Bool {
+        entry(at: .index) != nil && entry(at: .metadata) != nil || entry(at: .timelapseMarker) != nil
     }
 }

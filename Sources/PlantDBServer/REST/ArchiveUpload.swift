@@ -107,6 +107,7 @@ actor ArchiveUpload {
             throw invalid("some of its files lie in the folder \(scan.name) and others beside it")
         }
         let path = try ScanPath(String(entry.path.dropFirst(top.count)))
+        try path.refuseAsTimelapse()
         guard !path.components.contains(where: { $0 == ScanPath.webcacheName }) else { return }
         addDirectories(entry.isDirectory ? path : path.parent)
         guard !entry.isDirectory else { return }

@@ -125,6 +125,7 @@ extension RestService {
             }
             try await checkSize(request)
             let path = try ScanPath(text)
+            try path.refuseAsTimelapse()
             guard path != .metadata, !path.components.contains(where: { $0 == ScanPath.webcacheName }) else {
                 throw DatabaseError(.invalidArgument, "\(path) is no file of a scan")
             }
@@ -198,4 +199,14 @@ extension RestService {
 
 extension HTTPField.Name {
     fileprivate static let xFilePath = Self("X-File-Path")!  // a valid token
+}
+
+extension ScanPath {
+    /// - Throws: `invalidArgument` for the file that would make a timelapse of a scan: its filesets were hidden
+    ///   by it, and later releases would not open the database.
+    func refuseAsTimelapse() throws(DatabaseError) {
+        guard self == .timelapseMarker else { return }
+        throw DatabaseError(
+            .invalidArgument, "\(self) would make a timelapse of the scan, and hide what is in it")
+    }
 }

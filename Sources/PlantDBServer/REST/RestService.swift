@@ -155,7 +155,7 @@ struct RestService: Sendable {
             } catch { return nil }
             // Below a container a name may be that of a file, which is no error here.
             if depth == 2, try await !scans().contains(scan) { continue }
-            if let manifest = try await endpoint.manifest(of: scan, detail: .listing),
+            if let manifest = try await endpoint.manifest(of: scan, detail: .listing), manifest.isOfScan,
                 let file = RestFile(path, in: manifest, of: endpoint)
             {
                 return file

@@ -308,7 +308,10 @@ public struct Planner: Sendable {
         }
         var kept = draft.keptDirectories
         for path in protected { path.insertParents(into: &kept) }
+        // A timelapse's own manifest tells nothing of its directories, whatever the target has there.
+        let isTimelapse = source.scan.container == nil && source.position(of: .timelapseMarker) != nil
         return draft.targetOnly.reversed()
+            .filter { entry in !isTimelapse || entry.kind == .file && entry.path.parent == nil }
             .filter { entry in !kept.contains(entry.path) && !entry.path.isWithin(anyOf: protected) }
             .map { ScanPlan.Deletion(path: $0.path, kind: $0.kind, size: $0.size) }
     }

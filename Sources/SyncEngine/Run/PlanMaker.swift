@@ -233,6 +233,7 @@ struct PlanMaker: Sendable {
     /// `--min-age` and `--where`.
     private func reasonToLeaveOut(_ manifest: ScanManifest) async throws(DatabaseError) -> SyncNotice? {
         let scan = manifest.scan
+        try refuseFuture(manifest)
         if isTooYoung(manifest) {
             return SyncNotice(
                 kind: .notSelected, scan: scan.rawValue,
@@ -288,6 +289,20 @@ struct PlanMaker: Sendable {
             let newest = manifest.lazy.compactMap(\.modified).max()
         else { return false }
         return Double(now.nanoseconds) - Double(newest.nanoseconds) < age / .nanoseconds(1)
+    }
+
+    /// - Throws: ``DatabaseError/Code/invalidData`` for a time so far ahead that the scan would be too young
+    ///   for long, and nobody would know.
+    private func refuseFuture(_ manifest: ScanManifest) throws(DatabaseError) {
+        let limit = ModificationTime(nanoseconds: now.nanoseconds + 3_600_000_000_000)
+        guard options.selection.minimumAge != nil,
+            let entry = manifest.first(where: { $0.modified.map { $0 > limit } ?? false })
+        else { return }
+        throw DatabaseError(
+            .invalidData,
+            "\(entry.path) of scan \(manifest.scan) is dated in the future, so nobody can tell whether the scan is "
+                + "older than --min-age: correct its time (touch), or the clock of who wrote it",
+            scan: manifest.scan, path: entry.path.rawValue)
     }
 
     // MARK: Scans to remove

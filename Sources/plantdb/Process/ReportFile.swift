@@ -49,8 +49,12 @@ final class ReportFile: Sendable {
 
     /// The folder with the marker of a database that the file would lie in, however deep.
     private static func database(around path: String) -> String? {
-        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-        guard let resolved = realpath(parent, nil) else { return nil }
+        // By bytes: a combining character hides the slash before it. A file that is there may be a link.
+        let parent =
+            path.utf8.lastIndex(of: UInt8(ascii: "/")).map {
+                String(path[..<path.utf8.index(after: $0)])
+            } ?? "."
+        guard let resolved = realpath(path, nil) ?? realpath(parent, nil) else { return nil }
         defer { free(resolved) }
         var folder = Substring(String(cString: resolved))
         while true {
@@ -58,7 +62,7 @@ final class ReportFile: Sendable {
             if lstat(folder + "/romidb", &status) == 0, status.st_mode & S_IFMT == S_IFREG {
                 return String(folder)
             }
-            guard let slash = folder.lastIndex(of: "/") else { return nil }
+            guard let slash = folder.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
             folder = folder[..<slash]
         }
     }
