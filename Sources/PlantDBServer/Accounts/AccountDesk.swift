@@ -211,7 +211,8 @@ final class AccountDesk: Sendable {
     func bearer(of text: String) -> (account: Account, scope: TokenScope?)? {
         guard let session = session(text), session.kind != .refresh else { return nil }
         guard session.isOfAccount else { return (session.account, session.scope) }
-        // As it is now: who was closed, or may no longer write, is so at once.
+        // As it is now: who was closed, or may no longer write, is so at once. Accounts that cannot be
+        // read let nobody in.
         let account: Account?
         do throws(DatabaseError) { account = try accounts?.account(session.account.name) } catch {
             return nil
