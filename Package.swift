@@ -196,6 +196,8 @@ let package = Package(
             dependencies: [
                 "PlantDBServer", "PlantDBClient", "PlantDBTesting", "ZipStream",
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
             ]),
         .testTarget(name: "ZipStreamTests", dependencies: ["ZipStream", "PlantDBTesting"]),
         .testTarget(name: "SFTPClientTests", dependencies: ["SFTPClient", "PlantDBTesting"]),

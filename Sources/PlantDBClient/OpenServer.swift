@@ -1,5 +1,4 @@
 import PlantDBCore
-import PlantDBWire
 
 /// The database behind a REST server: a `plantdb serve`, or a server of PlantDB's own releases.
 ///
@@ -8,7 +7,7 @@ public func openServer(_ access: HTTPAccess) async throws(DatabaseError) -> any 
     let transport = try HTTPTransport(access)
     let dialect: RestDialect
     do throws(DatabaseError) {
-        if let peer = try await PeerEndpoint.open(transport) { return peer }
+        if let peer = try await PeerEndpoint.open(transport, access) { return peer }
         guard let known = try await PlantDBRestClient.recognise(transport) else {
             throw DatabaseError(
                 .notADatabase, "\(access.address) is no PlantDB server; check the address and its prefix")

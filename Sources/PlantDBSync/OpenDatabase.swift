@@ -12,6 +12,8 @@ public enum DatabaseRole: Sendable {
     /// Where there is nothing, or an empty directory, a database is made when it is locked
     /// for writing; until then it reads as one without scans.
     case target
+    /// It is written, and must exist.
+    case existingTarget
 }
 
 /// How locations on other machines are reached.
@@ -57,7 +59,7 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     }
     guard let scheme = scheme(of: location) else {
         try refuseAnotherMachine(location)
-        return try await FSDBEndpoint.open(path: location, role == .source ? .existing : .creating)
+        return try await FSDBEndpoint.open(path: location, role == .target ? .creating : .existing)
     }
     switch scheme.lowercased() {
     case "ssh": return try await openOverSSH(location.dropFirst(scheme.count + 3), as: role, access)
@@ -87,7 +89,7 @@ private func openOverHTTP(_ location: String, as role: DatabaseRole, _ access: R
 {
     var server = HTTPAccess(try ServerAddress(location))
     server.token = access.token
-    if role == .target { server.login = access.login }
+    if role != .source { server.login = access.login }
     server.certificateAuthority = access.certificateAuthority
     server.sendsTokenUnencrypted = access.sendsTokenUnencrypted
     return try await openServer(server)
@@ -104,12 +106,24 @@ private func openOverSSH(_ rest: Substring, as role: DatabaseRole, _ access: Rem
         } catch { throw DatabaseError(.invalidArgument, error.message) }
     }
     destination.options = access.sshOptions
+    try refuseAbsentKey(access.identity)
     destination.identity = access.identity
     destination.acceptsNewHostKey = access.acceptsNewHostKey
     destination.isInteractive = access.isInteractive
     return try await SFTPEndpoint.open(
         SFTPEndpoint.Access(destination, askpass: access.askpass), path: parsed.path,
-        role == .source ? .existing : .creating)
+        role == .target ? .creating : .existing)
+}
+
+/// - Throws: `invalidArgument`: ssh itself would go on without, and say only that it was not let in.
+private func refuseAbsentKey(_ identity: String?) throws(DatabaseError) {
+    guard let identity else { return }
+    // As ssh_config(5) reads IdentityFile: from the home directory, and with tokens.
+    let home = getenv("HOME").map { String(cString: $0) } ?? ""
+    let path = identity.hasPrefix("~/") ? home + identity.dropFirst() : identity
+    guard !path.contains("%"), !path.contains("$"), access(path, F_OK) != 0 else { return }
+    throw DatabaseError(
+        .invalidArgument, "the private key \(identity.printable) does not exist; check --identity")
 }
 
 /// Whom an ssh:// location names; nil for any other, and for one that cannot be read.

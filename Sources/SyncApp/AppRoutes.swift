@@ -254,7 +254,7 @@ struct FolderListing: Codable, Sendable {
             throw DatabaseError(
                 .notFound, "the folder \(path.printable) cannot be listed", cause: error.localizedDescription)
         }
-        isDatabase = names.contains("romidb")
+        isDatabase = names.contains(DatabaseLayout.marker)
         folders = names.sorted().compactMap { name in
             var isFolder: ObjCBool = false
             let child = url.path + "/" + name

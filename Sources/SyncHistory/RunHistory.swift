@@ -181,7 +181,7 @@ public final class RunHistory: Sendable {
 
     // MARK: Parts of them
 
-    private static var now: Int64 { Int64(LockOwner.now * 1e9) }
+    private static var now: Int64 { WallClock.now.nanoseconds }
 
     private func read<Value>(_ body: (Database) throws -> Value) throws(DatabaseError) -> Value {
         do { return try queue.read(body) } catch { throw Self.failure(file, "read", error) }

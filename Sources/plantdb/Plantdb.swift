@@ -89,13 +89,16 @@ struct Plantdb: AsyncParsableCommand {
         let commands = configuration.groupedSubcommands.flatMap(\.subcommands)
             .compactMap { $0.configuration.commandName }
         guard !word.hasPrefix("-"), word != "help", !commands.contains(word) else { return nil }
-        let meant = otherNames[word] ?? commands.first { $0.prefix(2) == word.prefix(2) }
+        let meant =
+            otherNames[word]
+            ?? commands.first { $0.prefix(2) == word.prefix(2) || $0.sorted() == word.sorted() }
         return "Error: there is no command “\(word.printable)”."
             + (meant.map { " Did you mean “\($0)”?" } ?? "") + "\n  See 'plantdb --help' for all of them."
     }
 
     private static func status(of arguments: [String]) async -> ExitStatus {
-        if let complaint = arguments.first.flatMap(complaint) {
+        let word = arguments.first == "help" ? arguments.dropFirst().first : arguments.first
+        if let complaint = word.flatMap(complaint) {
             Running.shared.console.error(complaint)
             return .usage
         }

@@ -71,6 +71,19 @@ import Testing
         try folder.remove()
     }
 
+    @Test func aDamagedHistoryKeepsNobodyFromSyncing() throws {
+        #expect(try plantdb("sync", source, target, environment: environment).status == 0)
+        let file = folder.appending("state/history.sqlite")
+        var bytes = try bytesOnDisk(file)
+        for place in stride(from: 100, to: bytes.count, by: 7) { bytes[place] = 0xa5 }
+        try writeFile(file, bytes)
+        let again = try plantdb("sync", source, target, environment: environment)
+        #expect(again.status == 0 && again.diagnostics.contains("history"))
+        let history = try plantdb("history", environment: environment)
+        #expect(history.status == 1 && history.diagnostics.contains(file))
+        try folder.remove()
+    }
+
     @Test func noPasswordOfALocationIsKept() throws {
         _ = try plantdb("sync", "ssh://me:geheim@127.0.0.1:1/db", target, environment: environment)
         let kept = try bytesOnDisk(folder.appending("state/history.sqlite"))

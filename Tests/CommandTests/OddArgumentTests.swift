@@ -88,6 +88,42 @@ import Testing
         try folder.remove()
     }
 
+    @Test("No database is made within another, which later releases of PlantDB would not open")
+    func nestedTarget() throws {
+        try SampleDatabase.plants(1, images: 2, seed: 5).write(to: folder.appending("outer"))
+        for inner in ["outer/inner", "outer/plant_0/inner"] {
+            let outcome = try plantdb("sync", source, folder.appending(inner))
+            #expect(outcome.status == 2 && outcome.diagnostics.contains("would lie in"), "\(inner)")
+            #expect(!FileManager.default.fileExists(atPath: folder.appending(inner)))
+        }
+        try folder.remove()
+    }
+
+    @Test("Where the target must be there, an empty folder is no target: its disk is not mounted")
+    func existingTarget() throws {
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        let refused = try plantdb("sync", source, target, "--existing-target")
+        #expect(refused.status == 10)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: target).isEmpty)
+        #expect(try plantdb("init", target).status == 0)
+        #expect(try plantdb("sync", source, target, "--existing-target").status == 0)
+        #expect(try databaseDifferences(source, target) == [])
+        try folder.remove()
+    }
+
+    @Test("What is mistyped is named")
+    func mistyped() throws {
+        for word in ["snyc", "synch"] {
+            let outcome = try plantdb("help", word)
+            #expect(outcome.status == 2 && outcome.diagnostics.contains("“sync”"), "\(word)")
+        }
+        let key = try plantdb("sync", source, "ssh://127.0.0.1:1/db", "--identity", "/nonexistent/key")
+        #expect(key.status == 2 && key.diagnostics.contains("/nonexistent/key"))
+        let young = try plantdb("sync", source, target, "--min-age", "2d")
+        #expect(young.status == 0)
+        try folder.remove()
+    }
+
     @Test("A log that cannot be written is said once, and does not end the run")
     func fullLog() throws {
         let outcome = try plantdb("sync", source, target, "-i", "--log-file", "/dev/full")

@@ -39,6 +39,13 @@ import Testing
         try folder.remove()
     }
 
+    @Test func aNameWithoutItsColonIsSaidToBeOne() throws {
+        #expect(try plantdb("remote", "add", "lab", source, environment: environment).status == 0)
+        let outcome = try plantdb("scans", "lab", environment: environment)
+        #expect(outcome.status == 10 && outcome.diagnostics.contains("“lab:”"))
+        try folder.remove()
+    }
+
     @Test func whatCannotBeNamedIsRefused() throws {
         #expect(try plantdb("remote", "add", "lab", source, environment: environment).status == 0)
         for (arguments, status, word) in [
@@ -46,6 +53,7 @@ import Testing
             (["remote", "add", "l b", target], 2, "cannot name"),
             (["remote", "add", "x", "ssh://a:s3cret@h/d"], 2, "password"),
             (["remote", "add", "x", "lab:"], 2, "no location"),
+            (["remote", "add", "x", "host.example:/data/db"], 2, "ssh://"),
             (["remote", "add", "x", "h", "--ask-pass"], 2, "--ask-pass"),
             (["remote", "remove", "nobody"], 1, "nobody"),
             (["scans", "nobody:"], 10, "remote add"),

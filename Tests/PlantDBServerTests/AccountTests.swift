@@ -1,6 +1,9 @@
 import Foundation
+import PlantDBClient
 import PlantDBCore
+import PlantDBSync
 import PlantDBTesting
+import SyncEngine
 import Testing
 
 @testable import PlantDBServer
@@ -112,6 +115,67 @@ import Testing
             // users.json itself is nobody's to read.
             #expect(try await reader.send("GET", "/files/users.json").status == 404)
             #expect(try await reader.send("GET", "/api/v1/assets/files/users.json").status == 404)
+        }
+        try folder.remove()
+    }
+
+    @Test("A sync logs in with an account of the server, and is told where it may not")
+    func syncWithAccount() async throws {
+        try write(Self.later)
+        let source = folder.appending("source")
+        try SampleDatabase.plants(3, images: 2, seed: 9).write(to: source)
+        try await withServer(path) { client, _ in
+            func sync(_ user: String, _ password: String) async throws -> SyncReport {
+                var access = RemoteAccess()
+                access.login = Login(user: user, password: password)
+                let (from, to) = (
+                    try await openDatabase(source, as: .source),
+                    try await openDatabase(client.base, as: .existingTarget, access: access)
+                )
+                let report = await SyncEngine(source: from, target: to).run()
+                await from.close()
+                await to.close()
+                return report
+            }
+            let done = try await sync("anna", "password")
+            #expect(done.errors.isEmpty && done.scans.contains { $0.outcome == .created }, "\(done.errors)")
+            #expect(
+                try bytesOnDisk(path + "/plant_2/files.json") == bytesOnDisk(source + "/plant_2/files.json"))
+            let reader = try await sync("rita", "password")
+            #expect(reader.error?.code == .permissionDenied, "\(reader.errors)")
+            let wrong = await #expect(throws: DatabaseError.self) { try await sync("anna", "wrong") }
+            #expect(wrong?.code == .authentication && wrong?.message.contains("anna") == true)
+        }
+        try folder.remove()
+    }
+
+    @Test("Whose account was closed, or may write no longer, has no rights left of a login before")
+    func closedAccounts() async throws {
+        try write(Self.later)
+        try await withServer(path) { client, _ in
+            var client = client
+            client.token = try await client.post(
+                "/api/v1/auth/login", json: ["username": "anna", "password": "password"]
+            ).json()["access_token"]?.string
+            #expect(try await client.post("/api/v1/scans/hers", json: [:]).status == 201)
+            func change(_ key: String, _ value: JSONValue) throws {
+                var users = Self.later.array ?? []
+                var anna = try #require(users[0].object)
+                anna[key] = value
+                users[0] = .object(anna)
+                try write(.array(users))
+            }
+            try change("roles", ["reader"])
+            #expect(try await client.post("/api/v1/scans/more", json: [:]).status == 403)
+            #expect(try await client.send("GET", "/api/v1/scans").status == 200)
+            try change("is_active", false)
+            #expect(try await client.post("/api/v1/scans/more", json: [:]).status == 401)
+            try writeFile(path + "/users.json", Array("[{\"username".utf8))
+            #expect(try await client.post("/api/v1/scans/more", json: [:]).status == 401)
+            // A token of this server before it was started again.
+            client.token = "abcdefghijklmnopqrstuvwxyz"
+            let stale = try await client.post("/api/v1/scans/more", json: [:])
+            #expect(stale.status == 401 && stale.text.contains("none of this server's"))
         }
         try folder.remove()
     }

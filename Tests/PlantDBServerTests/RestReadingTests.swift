@@ -48,8 +48,12 @@ import ZipStream
         var database = try SampleDatabase.plants(2)
         try database.add("TL/member", .minimal("of a timelapse"))
         try database.write(to: path)
-        for (name, text) in [("users.json", "canary"), ("TL/timelapse.json", "{}"), ("lock", "")] {
-            try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name))
+        try FileManager.default.createDirectory(atPath: path + "/notes", withIntermediateDirectories: false)
+        for (name, text) in [
+            ("users.json", "canary"), ("TL/timelapse.json", "{}"), ("lock", ""),
+            ("notes/secret.txt", "canary"),
+        ] {
+            try writeFile(path + "/" + name, Array(text.utf8))
         }
         let server = TestRestApiServer(databasePath: path, prefix: prefix)
         try await server.start()
@@ -195,6 +199,8 @@ import ZipStream
                     "users.json", "groups.json", "lock", "romidb", "TL/timelapse.json/x", ".locks/x.lock",
                     "plant_0/%2e%2e/users.json", "plant_0%2f..%2fusers.json", "%2e%2e/users.json",
                     "plant_0/images", "plant_0", ".plantdb-sync/staging", "plant_0/%00", "plant_0/%zz",
+                    // A folder that is no scan.
+                    "notes/secret.txt",
                 ] {
                     let answer = try await client.get(base + name)
                     #expect(answer.status == 404, "\(name)")

@@ -1,10 +1,14 @@
 import FSDB
 import Foundation
 import Glibc
+import HTTPTypes
 import NIOCore
+import NIOEmbedded
+import NIOHTTPTypes
 import PlantDBCore
 import PlantDBTesting
 import PlantDBWire
+import Synchronization
 import Testing
 import ZipStream
 
@@ -22,6 +26,7 @@ import ZipStream
 
     private func serving(_ body: @Sendable (RestClient) async throws -> Void) async throws {
         try await withServer(path, { $0.isOpen = true }) { client, _ in try await body(client) }
+        #expect(!exists("lock") && !exists(".plantdb-sync/staging"))
         try folder.remove()
     }
 
@@ -98,7 +103,7 @@ import ZipStream
         "What is no such archive leaves nothing visible",
         arguments: [
             "json", "no form", "empty", "no zip", "cut zip", "damaged", "no index", "bad index",
-            "bad metadata", "dots",
+            "bad metadata", "timelapse", "index leads out", "dots",
             "absolute", "two tops", "wrong part", "wrong type", "cut form",
         ])
     func refusals(_ kind: String) async throws {
@@ -138,6 +143,13 @@ import ZipStream
                     form: [
                         .archive(try archive([("files.json", Self.index), ("metadata/metadata.json", "[]")]))
                     ])
+            case "timelapse":
+                answer = try await client.post(
+                    "/archive/new", form: [.archive(try archive(Self.good + [("timelapse.json", "{}")]))])
+            case "index leads out":
+                let index = Self.index.replacingOccurrences(of: "a.jpg", with: "../../users.json")
+                answer = try await client.post(
+                    "/archive/new", form: [.archive(try archive([("files.json", index)]))])
             case "dots", "absolute":
                 // Our own writer makes no such name: another of the same length is put in its place.
                 var bytes = try archive(Self.good + [("AA/AA/pwned", "x")], method: .stored)
@@ -355,7 +367,18 @@ import ZipStream
             for (file, bytes, status) in [
                 ("../plant_1/x", content, 400), ("/etc/x", content, 400), ("metadata", content, 400),
                 ("metadata/metadata.json", Array("[]".utf8), 400), ("files.json", Array("{}".utf8), 400),
-                ("images/a\u{7f}.jpg", content, 400),
+                ("images/a\u{7f}.jpg", content, 400), ("timelapse.json", Array("{}".utf8), 400),
+                ("measures.json", Array("[]".utf8), 400), ("measures.json", content, 400),
+                ("metadata/images/a.json", Array("[]".utf8), 400),
+            ] {
+                #expect(try await upload(file, bytes) == status, "\(file)")
+            }
+            for (id, name) in [("images", "../../x"), ("images", "/etc/x"), ("..", "x"), ("a/b", "x")] {
+                let index = #"{"filesets":[{"id":"\#(id)","files":[{"id":"a","file":"\#(name)"}]}]}"#
+                #expect(try await upload("files.json", Array(index.utf8)) == 400, "\(id), \(name)")
+            }
+            for (file, bytes, status) in [
+                ("files.json", Array(Self.index.dropLast().utf8), 400)
             ] {
                 #expect(try await upload(file, bytes) == status, "\(file)")
             }
@@ -373,6 +396,11 @@ import ZipStream
                 "POST", "/archive/new", form, type: "multipart/form-data; boundary=b",
                 headers: ["Origin": "http://evil.example"])
             #expect(answer.status == 401 && !exists("new"))
+            let lock = PeerLockRequest(scope: .database, mode: .shared, wait: 0)
+            let taken = try await client.send(
+                "POST", "/sync/v1/locks", lock.encoded(), type: "text/plain",
+                headers: ["Origin": "http://evil.example"])
+            #expect(taken.status == 401)
             let port = try #require(URL(string: client.base)?.port)
             for host in [
                 "evil.example", "127.evil.example", "127.0.0.1.evil.example", "localhost.evil.example",
@@ -468,6 +496,81 @@ import ZipStream
             #expect(
                 try await client.post("/archive/new", form: [.archive(try archive(Self.good))]).status == 200)
             for connection in slow { connection.close() }
+        }
+    }
+
+    @Test("A request of which half has come keeps no server from stopping, and leaves no lock")
+    func stoppingWithHalfARequest() async throws {
+        let clock = ContinuousClock()
+        let sockets = Mutex<[PlainConnection]>([])
+        let asked = Mutex(clock.now)
+        try await serving { client in
+            let port = try #require(URL(string: client.base)?.port)
+            let form = RestClient.form([.archive(try archive(Self.good))], "b")
+            let upload = try PlainConnection(port: port)
+            try upload.send(
+                Array(
+                    "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+                        .utf8) + form.prefix(form.count / 2))
+            let head = try PlainConnection(port: port)
+            try head.send(Array("GET /scans HTTP/1.1\r\nHo".utf8))
+            let deadline = clock.now + .seconds(20)
+            while !exists("lock"), clock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }
+            #expect(exists("lock"))
+            sockets.withLock { $0 = [upload, head] }
+            asked.withLock { $0 = clock.now }
+        }
+        #expect(clock.now - asked.withLock { $0 } < .seconds(10))
+        for socket in sockets.withLock({ $0 }) { socket.close() }
+    }
+
+    @Test("A connection that brings its request a byte at a time is closed")
+    func trickledHead() async throws {
+        let channel = EmbeddedChannel(
+            handler: RequestDeadlineHandler(first: .seconds(30), next: .seconds(120)))
+        try await channel.connect(to: .init(unixDomainSocketPath: "/x")).get()
+        channel.embeddedEventLoop.advanceTime(by: .seconds(29))
+        #expect(channel.isActive)
+        try channel.writeInbound(
+            HTTPRequestPart.head(HTTPRequest(method: .get, scheme: "http", authority: "h", path: "/")))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1000))
+        // An answer may take its time, and so may what is left of a request that is answered already.
+        #expect(channel.isActive)
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1000))
+        #expect(channel.isActive)
+        try channel.writeInbound(HTTPRequestPart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(119))
+        #expect(channel.isActive)
+        // Two at once: the second is answered later than the first.
+        for _ in 0..<2 {
+            try channel.writeInbound(
+                HTTPRequestPart.head(HTTPRequest(method: .get, scheme: "http", authority: "h", path: "/")))
+            try channel.writeInbound(HTTPRequestPart.end(nil))
+        }
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1000))
+        #expect(channel.isActive)
+        try channel.writeOutbound(HTTPResponsePart.end(nil))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(121))
+        #expect(!channel.isActive)
+    }
+
+    @Test("While somebody holds a scan, what changes it waits")
+    func lockedScan() async throws {
+        try await serving { client in
+            let other = try await FSDBEndpoint.open(path: path, .existing)
+            let lock = try await other.acquireLock(
+                .scan(try ScanID("plant_0")), mode: .exclusive, wait: .zero)
+            let waiting = Task {
+                try await client.post("/api/v1/scans/plant_0/metadata", json: ["metadata": ["a": 1]]).status
+            }
+            try await Task.sleep(for: .seconds(1))
+            #expect(try !text("plant_0/metadata/metadata.json").contains("\"a\""))
+            await lock.release()
+            #expect(try await waiting.value == 200)
+            #expect(try text("plant_0/metadata/metadata.json").contains("\"a\""))
+            await other.close()
         }
     }
 

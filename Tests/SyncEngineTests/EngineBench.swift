@@ -10,8 +10,8 @@ struct EngineBench: Sendable {
     let target: MemoryDatabase
     var sourceFaults = FaultPlan()
     var targetFaults = FaultPlan()
-    var sourceCapabilities = EndpointCapabilities(concurrentScans: 2)
-    var targetCapabilities = EndpointCapabilities(concurrentScans: 2)
+    var sourceCapabilities = EndpointCapabilities(concurrentScans: 2...8)
+    var targetCapabilities = EndpointCapabilities(concurrentScans: 2...8)
     var options = SyncOptions()
 
     init(_ source: SampleDatabase, into target: SampleDatabase = SampleDatabase()) {

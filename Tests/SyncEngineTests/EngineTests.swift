@@ -316,6 +316,40 @@ import Testing
         #expect(bench.target.content.scans.count == 2)
     }
 
+    @Test("A key that no scan's metadata has ends the run; a value that none has is a notice")
+    func mistypedCondition() async throws {
+        var bench = EngineBench(try SampleDatabase.plants(2))
+        bench.options.selection.metadata = [MetadataCondition(key: "object.speces", value: "Arabidopsis")]
+        let report = await bench.run()
+        #expect(report.error?.code == .notFound && report.error?.message.contains("object.speces") == true)
+        bench.options.selection.metadata = [MetadataCondition(key: "object.species", value: "Zea")]
+        let other = await bench.run()
+        #expect(other.errors.isEmpty && other.notices.contains { $0.kind == .nothingSelected })
+        #expect(bench.target.content.scans.isEmpty)
+    }
+
+    @Test("A folder that lost what made it a scan is an error by name, and the target keeps what it has")
+    func lostIndex() async throws {
+        var bench = EngineBench(try SampleDatabase.plants(2))
+        bench.options = .mirroring
+        #expect(await bench.run().errors.isEmpty)
+        let before = bench.target.content
+        var damaged = SampleTree()
+        try damaged.file("notes.txt", "files.json and metadata are gone")
+        bench.source.set(try scan("plant_0"), to: damaged)
+        let report = await bench.run()
+        #expect(report.errors.map(\.code) == [.invalidData])
+        #expect(report.errors.first?.scan?.rawValue == "plant_0")
+        #expect(bench.target.content == before)
+        let plan = try await SyncEngine(
+            source: MemoryEndpoint(bench.source), target: MemoryEndpoint(bench.target)
+        ).plan()
+        #expect(plan.failures.map { $0.scan?.rawValue } == ["plant_0"])
+        // Nobody asked about it.
+        bench.options.selection.scans = ["plant_1"]
+        #expect(await bench.run().errors.isEmpty)
+    }
+
     @Test("Strays are named and not carried; a peer's order of parts does not matter")
     func straysAndOrder() async throws {
         var database = try SampleDatabase.plants(1)

@@ -31,7 +31,7 @@ public final class FSDB: Sendable {
     }
 
     /// The file that makes a directory a database.
-    public static let markerName = "romidb"
+    public static let markerName = DatabaseLayout.marker
 
     /// As it was given.
     public let path: String

@@ -28,7 +28,7 @@ struct DigestReading {
             let key = DigestCache.Key(database: try root.status().identity, scan: scan.rawValue)
             return (try root.directory(scan.rawValue), key, cache?.digests(of: key) ?? [:])
         }
-        let now = Int64(LockOwner.now * 1e9)
+        let now = WallClock.now.nanoseconds
         let progress = Mutex(Progress())
         try await BlockingThreads.forEach(
             manifest.count, workers: BlockingThreads.processorCount, while: "reading scan \(scan)"

@@ -18,9 +18,6 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         var digests: DigestCache?
     }
 
-    /// The marker of a database: a regular file of this name in its root.
-    public static let marker = "romidb"
-
     /// `$XDG_CACHE_HOME/plantdb/digests.sqlite`, in `~/.cache` if that is not set (XDG Base
     /// Directory Specification); nil without a home.
     public static var defaultDigestCacheFile: String? { DigestCache.defaultFile }
@@ -65,7 +62,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         }
         if let opened = root, try !Self.isDatabase(opened) {
             guard opening == .creating, try opened.entries().isEmpty else {
-                throw Self.notADatabase(path, try opened.status(of: Self.marker))
+                throw Self.notADatabase(path, try opened.status(of: DatabaseLayout.marker))
             }
             try UnmountedDisk.refuse(opened, path: path)
             root = nil
@@ -79,7 +76,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             enclosing: try Self.enclosing(anchor, includingItself: !exists))
         capabilities = EndpointCapabilities(
             timePrecisionNanoseconds: FileSystemKind(of: anchor.descriptor).timePrecisionNanoseconds,
-            concurrentScans: 2, isNew: root == nil)
+            concurrentScans: 2...8, isNew: root == nil)
         state = Mutex(
             State(root: root, staging: nil, digests: digestCacheFile.map { DigestCache(file: $0) }))
     }
@@ -90,7 +87,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         defer { free(resolved) }
         var around = String(cString: resolved)
         while true {
-            if access(around + "/" + marker, F_OK) == 0 {
+            if access(around + "/" + DatabaseLayout.marker, F_OK) == 0 {
                 throw DatabaseError(
                     .invalidArgument,
                     "a database at \(path.printable) would lie in the database \(around.printable), which "
@@ -104,15 +101,16 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     private static func isDatabase(_ directory: Directory) throws(DatabaseError) -> Bool {
-        try directory.status(of: marker)?.kind == .file
+        try directory.status(of: DatabaseLayout.marker)?.kind == .file
     }
 
     private static func notADatabase(_ path: String, _ status: FileStatus?) -> DatabaseError {
         let reason =
             status == nil
-            ? "it has no marker file “\(marker)”" : "its marker “\(marker)” is not a regular file"
+            ? "it has no marker file “\(DatabaseLayout.marker)”"
+            : "its marker “\(DatabaseLayout.marker)” is not a regular file"
         let around = parent(of: path)
-        if access(around + "/" + marker, F_OK) == 0 {
+        if access(around + "/" + DatabaseLayout.marker, F_OK) == 0 {
             return DatabaseError(
                 .notADatabase,
                 "\(path.printable) is not a PlantDB database, but lies in one: give \(around.printable), and the "
@@ -171,7 +169,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         let made = mkdir(path, 0o777) == 0
         if !made, errno != EEXIST { throw SystemError().error("make the directory \(path)") }
         let root = try Directory.open(path: path)
-        Glibc.close(try root.open(Self.marker, flags: O_WRONLY | O_CREAT, mode: 0o666))
+        Glibc.close(try root.open(DatabaseLayout.marker, flags: O_WRONLY | O_CREAT, mode: 0o666))
         state.withLock { $0.root = root }
     }
 
@@ -224,7 +222,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
     ) async throws(DatabaseError) -> any ScanTransaction {
         let area = try await stagingArea()
         let root = try root()
-        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: .zero)
+        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: options.lockWait)
         return try await LocalTransaction.begin(
             on: scan, replacing: base, options: options, root: root, area: area, lock: lock)
     }
@@ -234,7 +232,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
     {
         let area = try await stagingArea()
         let root = try root()
-        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: .zero)
+        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: options.lockWait)
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
             try await BlockingThreads.run(while: "removing scan \(scan)") { () throws(DatabaseError) in

@@ -9,7 +9,7 @@ import PlantDBCore
 /// held by flock(2): exclusive, or shared by several readers of a source. To upstream 0.14 a
 /// shared lock of ours looks like any other.
 final class DatabaseLockFile: Sendable {
-    static let name = "lock"
+    static let name = DatabaseLayout.lock
 
     private let root: Directory
     private let descriptor: CInt
@@ -37,7 +37,7 @@ final class DatabaseLockFile: Sendable {
             let status = try FileStatus.of(descriptor)
             let content = try Descriptor.readAll(descriptor, expecting: Int(status.size), limit: 1 << 16)
             guard let owner = LockOwner(parsing: content) else {
-                let age = max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9)
+                let age = max(0, WallClock.seconds - Double(status.modified.nanoseconds) / 1e9)
                 return .held(
                     by: "by another program (PlantDB 0.14 writes such a lock while it is connected), for "
                         + ageText(age))
@@ -135,7 +135,8 @@ final class DatabaseLockFile: Sendable {
                 return HeldLock(
                     scope: .database, mode: .exclusive, state: .live,
                     owner: "another program (PlantDB 0.14 writes such a lock while it is connected)",
-                    ageSeconds: max(0, LockOwner.now - Double(status.modified.nanoseconds) / 1e9), path: name)
+                    ageSeconds: max(0, WallClock.seconds - Double(status.modified.nanoseconds) / 1e9),
+                    path: name)
             }
             var isDead = false
             if owner.isOfThisMachine, owner.isDeadWithoutFlock {

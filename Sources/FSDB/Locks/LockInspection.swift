@@ -5,10 +5,10 @@ import PlantDBCore
 enum LockInspection {
     static func heldLocks(in root: Directory) throws(DatabaseError) -> [HeldLock] {
         var result: [HeldLock] = []
-        if let locks = try root.directoryIfPresent(ScanLockFile.directoryName) {
+        if let locks = try root.directoryIfPresent(DatabaseLayout.scanLocks) {
             for entry in try locks.entries() {
                 guard let name = entry.text else { continue }
-                let path = ScanLockFile.directoryName + "/" + name
+                let path = DatabaseLayout.scanLocks + "/" + name
                 if name.hasSuffix(".lock") {
                     result.append(try inspect(String(name.dropLast(5)), path: path, in: locks))
                 } else if name.hasSuffix(".info"),
@@ -69,7 +69,7 @@ enum LockInspection {
         do { scope = .scan(try ScanID(info?["resource_id"]?.string ?? name)) } catch { scope = .database }
         return HeldLock(
             scope: scope, mode: mode, state: state, owner: ScanLockFile.holderText(of: name, in: locks),
-            ageSeconds: (info?["timestamp"]?.double).map { max(0, LockOwner.now - $0) }, path: path)
+            ageSeconds: (info?["timestamp"]?.double).map { max(0, WallClock.seconds - $0) }, path: path)
     }
 
     static func breakLock(_ lock: HeldLock, force: Bool, in root: Directory) throws(DatabaseError) {
@@ -88,7 +88,7 @@ enum LockInspection {
                     + "removed; end that process", scan: scan)
         }
         try root.remove(lock.path)
-        if lock.path.hasSuffix(".lock"), lock.path.hasPrefix(ScanLockFile.directoryName + "/") {
+        if lock.path.hasSuffix(".lock"), lock.path.hasPrefix(DatabaseLayout.scanLocks + "/") {
             try root.remove(String(lock.path.dropLast(5)) + ".info")
         }
     }

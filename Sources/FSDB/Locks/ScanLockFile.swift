@@ -8,8 +8,6 @@ import PlantDBCore
 /// such process is at work, and we leave none behind. The flock on the directory keeps our
 /// own processes apart everywhere.
 final class ScanLockFile: Sendable {
-    static let directoryName = ".locks"
-
     private let scanDirectory: CInt?
     private let locks: Directory?
     private let descriptor: CInt?
@@ -44,7 +42,7 @@ final class ScanLockFile: Sendable {
             // A scan that does not exist yet has no directory to lock.
             guard error.number == ENOENT else { throw root.failure(error, "lock", scan.rawValue) }
         }
-        guard let locks = try root.directoryIfPresent(directoryName) else {
+        guard let locks = try root.directoryIfPresent(DatabaseLayout.scanLocks) else {
             isComplete = true
             return .acquired(
                 ScanLockFile(scanDirectory: scanDirectory, locks: nil, descriptor: nil, name: scan.name))
@@ -105,7 +103,7 @@ final class ScanLockFile: Sendable {
         let user = info["user"]?.string ?? "?"
         let process = info["pid"]?.int.map { "process \($0)" } ?? "an unknown process"
         let host = info["host"]?.string.map { " on \($0)" } ?? ""
-        let age = info["timestamp"]?.double.map { ", for " + ageText(max(0, LockOwner.now - $0)) } ?? ""
+        let age = info["timestamp"]?.double.map { ", for " + ageText(max(0, WallClock.seconds - $0)) } ?? ""
         return "by \(program), \(process) of \(user)\(host)\(age)".printable
     }
 
@@ -120,7 +118,7 @@ final class ScanLockFile: Sendable {
     {
         let info: JSONValue = [
             "resource_id": .string(scan.name), "level": "scan", "lock_type": .string(mode.rawValue),
-            "user": .string(LockOwner.userName), "timestamp": .number(LockOwner.now),
+            "user": .string(LockOwner.userName), "timestamp": .number(WallClock.seconds),
             "pid": .number(Int(getpid())), "thread_id": .number(Int(pthread_self())),
             "host": .string(LockOwner.hostName), "program": .string(LockOwner.programName),
         ]
@@ -141,7 +139,7 @@ final class ScanLockFile: Sendable {
     /// opens a database.) Best effort: a file that nobody holds locks nothing.
     static func reclaim(in root: Directory) {
         do throws(DatabaseError) {
-            guard let locks = try root.directoryIfPresent(directoryName) else { return }
+            guard let locks = try root.directoryIfPresent(DatabaseLayout.scanLocks) else { return }
             for entry in try locks.entries() {
                 guard let file = entry.text, file.hasSuffix(".lock") else { continue }
                 let name = String(file.dropLast(5))

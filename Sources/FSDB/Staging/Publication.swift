@@ -98,8 +98,8 @@ struct Publication: Sendable {
                 parents.touch(entry.path.parent)
             }
         }
-        for phase in Phase.allCases {
-            for entry in staged where entry.kind == .file && Phase(of: entry.path) == phase {
+        for phase in PublishingPhase.allCases {
+            for entry in staged where entry.kind == .file && PublishingPhase(of: entry.path) == phase {
                 try parents.publish(entry.path, inPlaceOf: current.entry(at: entry.path))
             }
         }
@@ -109,22 +109,6 @@ struct Publication: Sendable {
         if options.durability == .always {
             try parents.touched.count > Self.singleFlushes ? target.flushFileSystem() : parents.flush()
             try target.flush()
-        }
-    }
-
-    /// Readers see data before the metadata that describes it, and both before the index
-    /// that lists them.
-    private enum Phase: CaseIterable {
-        case data, metadata, index
-
-        init(of path: ScanPath) {
-            if path == .index {
-                self = .index
-            } else if path.isWithin(.metadata) {
-                self = .metadata
-            } else {
-                self = .data
-            }
         }
     }
 

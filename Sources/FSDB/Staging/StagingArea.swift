@@ -8,8 +8,6 @@ import Synchronization
 /// for as long as it lives; the next one removes what nobody holds. Two levels deep, because
 /// upstream 0.14 loads a hidden directory that looks like a scan.
 final class StagingArea: Sendable {
-    static let directoryName = ".plantdb-sync"
-
     let root: Directory
     /// Private (0700).
     let directory: Directory
@@ -31,8 +29,8 @@ final class StagingArea: Sendable {
 
     /// A new directory, locked; nil if it went away before it was.
     private static func claim(in root: Directory) throws(DatabaseError) -> (String, Directory)? {
-        try root.makeDirectory(directoryName, mode: 0o700)
-        let staging = directoryName + "/staging"
+        try root.makeDirectory(DatabaseLayout.work, mode: 0o700)
+        let staging = DatabaseLayout.staging
         do throws(DatabaseError) {
             try root.makeDirectory(staging, mode: 0o700)
             guard let parent = try root.directoryIfPresent(staging) else { return nil }
@@ -65,11 +63,11 @@ final class StagingArea: Sendable {
     /// database locked. Best effort: what stays is reclaimed by a later run.
     static func reclaim(root: Directory) {
         do throws(DatabaseError) {
-            let staging = directoryName + "/staging"
-            guard try root.directoryIfPresent(directoryName) != nil else { return }
+            let staging = DatabaseLayout.staging
+            guard try root.directoryIfPresent(DatabaseLayout.work) != nil else { return }
             if let parent = try root.directoryIfPresent(staging) { try reclaim(in: parent) }
             try root.removeIfEmpty(staging)
-            try root.removeIfEmpty(directoryName)
+            try root.removeIfEmpty(DatabaseLayout.work)
         } catch {
             // Whoever stages something meets it again, and says so.
         }
@@ -93,7 +91,7 @@ final class StagingArea: Sendable {
     /// takes away what lies there while nobody is at work.
     var isInPlace: Bool {
         do {
-            guard let parent = try root.directoryIfPresent(Self.directoryName + "/staging") else {
+            guard let parent = try root.directoryIfPresent(DatabaseLayout.staging) else {
                 return false
             }
             return try Flock.isNamed(directory.descriptor, ownName, in: parent.descriptor)
@@ -112,7 +110,7 @@ final class StagingArea: Sendable {
 
     /// The directory in the trash for one run, made if needed: names there are kept, not replaced.
     func trash(_ name: String, for scan: ScanID) throws(DatabaseError) -> Directory {
-        let path = Self.directoryName + "/trash/" + name
+        let path = DatabaseLayout.trash + "/" + name
         try root.makeDirectories(path, mode: 0o700)
         if let container = scan.container { try root.makeDirectories(path + "/" + container.rawValue) }
         return try root.directory(path)
@@ -121,10 +119,10 @@ final class StagingArea: Sendable {
     /// Removes what is its own, and the whole area if nothing else is in it.
     func close() {
         do throws(DatabaseError) {
-            let staging = Self.directoryName + "/staging"
+            let staging = DatabaseLayout.staging
             try root.removeTree(staging + "/" + ownName)
             try root.removeIfEmpty(staging)
-            try root.removeIfEmpty(Self.directoryName)
+            try root.removeIfEmpty(DatabaseLayout.work)
         } catch {
             // Left for the next run, which reclaims it.
         }

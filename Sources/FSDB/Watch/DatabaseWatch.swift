@@ -104,7 +104,7 @@ public final class DatabaseWatch: Sendable {
         }
     }
 
-    private static func isOurs(_ name: String) -> Bool { name.hasPrefix(".") || name == "lock" }
+    private static func isOurs(_ name: String) -> Bool { name.hasPrefix(".") || name == DatabaseLayout.lock }
 
     private func read() {
         // Aligned as struct inotify_event demands; one event with the longest name fits (NAME_MAX + 1).

@@ -10,24 +10,63 @@ public final class PeerEndpoint: DatabaseEndpoint {
     public let location: DatabaseLocation
     public let capabilities: EndpointCapabilities
     let transport: HTTPTransport
+    private let session: PeerSession?
 
-    /// - Parameter hello: the server's, which the caller asked for.
-    init(transport: HTTPTransport, hello: PeerHello) {
+    /// - Parameters:
+    ///   - hello: the server's, which the caller asked for.
+    ///   - roundTrip: how long an answer takes.
+    private init(
+        transport: HTTPTransport, session: PeerSession?, hello: PeerHello, roundTrip: Duration
+    ) {
         self.transport = transport
+        self.session = session
         location = DatabaseLocation(
             description: transport.address.description,
             identity: hello.identity.map { "\(transport.address.host):\($0)" }
                 ?? transport.address.description)
         var capabilities = hello.capabilities
         if !hello.mayWrite { capabilities.writes = .none }
+        capabilities.concurrentScans = EndpointCapabilities.concurrentScans(roundTrip: roundTrip)
+            .clamped(to: capabilities.concurrentScans)
         self.capabilities = capabilities
     }
 
-    /// Asks a server whether it is a `plantdb serve`.
+    /// Asks a server whether it is a `plantdb serve`, and logs in where a login is given and no token.
     ///
     /// - Returns: nil if it is something else.
     /// - Throws: `unreachable`, `authentication`; `unsupported` for another version.
-    public static func open(_ transport: HTTPTransport) async throws(DatabaseError) -> PeerEndpoint? {
+    static func open(_ transport: HTTPTransport, _ access: HTTPAccess) async throws(DatabaseError)
+        -> PeerEndpoint?
+    {
+        let login = access.token == nil ? access.login : nil
+        let asked = ContinuousClock.now
+        var hello: PeerHello?
+        do throws(DatabaseError) {
+            hello = try await greet(transport)
+            if hello == nil { return nil }
+        } catch {
+            guard error.code == .authentication, login != nil else { throw error }
+        }
+        // Connecting takes as long once, with TLS twice.
+        let roundTrip = (ContinuousClock.now - asked) / 3
+        var session: PeerSession?
+        if let login {
+            let begun = try PeerSession(login, access)
+            session = begun
+            do throws(DatabaseError) {
+                try await begun.refresh(transport)
+                hello = try await greet(transport)
+            } catch {
+                await begun.end()
+                throw error
+            }
+        }
+        guard let hello else { return nil }
+        return PeerEndpoint(transport: transport, session: session, hello: hello, roundTrip: roundTrip)
+    }
+
+    /// nil: it is something else.
+    private static func greet(_ transport: HTTPTransport) async throws(DatabaseError) -> PeerHello? {
         let answer = try await transport.send(.GET, PeerProtocol.base)
         let isJSON = answer.headers.first(name: "content-type")?.hasPrefix("application/json") ?? false
         let body = try await answer.collect(upTo: 1 << 20)
@@ -36,7 +75,7 @@ public final class PeerEndpoint: DatabaseEndpoint {
             if let error = DatabaseError(peerBody: body) { throw error }
             return nil
         }
-        return PeerEndpoint(transport: transport, hello: try PeerHello(parsing: body))
+        return try PeerHello(parsing: body)
     }
 
     // MARK: Source
@@ -93,16 +132,22 @@ public final class PeerEndpoint: DatabaseEndpoint {
     public func beginTransaction(
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {
-        let request = PeerBegin(scan: scan, base: base, options: options)
-        let id = try Self.id(in: try await call(.POST, "/transactions", request.encoded()))
-        return PeerTransaction(endpoint: self, scan: scan, id: id)
+        try await waiting(options.lockWait, for: "scan \(scan)") { remaining throws(DatabaseError) in
+            var request = PeerBegin(scan: scan, base: base, options: options)
+            request.options.lockWait = remaining
+            let id = try Self.id(in: try await call(.POST, "/transactions", request.encoded()))
+            return PeerTransaction(endpoint: self, scan: scan, id: id)
+        }
     }
 
     public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
         async throws(DatabaseError)
     {
-        _ = try await call(
-            .POST, "/remove", PeerBegin(scan: scan, base: base, options: options).encoded(), isPatient: true)
+        try await waiting(options.lockWait, for: "scan \(scan)") { remaining throws(DatabaseError) in
+            var request = PeerBegin(scan: scan, base: base, options: options)
+            request.options.lockWait = remaining
+            _ = try await call(.POST, "/remove", request.encoded(), isPatient: true)
+        }
     }
 
     public func availableBytes() async throws(DatabaseError) -> Int64? {
@@ -115,25 +160,33 @@ public final class PeerEndpoint: DatabaseEndpoint {
     public func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
         -> any DatabaseLock
     {
-        let clock = ContinuousClock()
-        let deadline = clock.now + wait
-        while true {
-            // The server waits for 20 s at most, and is asked again.
-            let remaining = max(.zero, deadline - clock.now)
+        try await waiting(wait, for: "\(scope)") { remaining throws(DatabaseError) in
             let request = PeerLockRequest(scope: scope, mode: mode, wait: remaining / .seconds(1))
-            do throws(DatabaseError) {
-                let id = try Self.id(in: try await call(.POST, "/locks", request.encoded()))
-                return PeerLock(endpoint: self, id: id)
-            } catch {
-                guard error.code == .locked, clock.now < deadline else { throw error }
+            let id = try Self.id(in: try await call(.POST, "/locks", request.encoded()))
+            return PeerLock(endpoint: self, id: id)
+        }
+    }
+
+    /// The server waits for ``PeerProtocol/longestWait`` at most, and is asked again.
+    private func waiting<Value>(
+        _ wait: Duration, for what: String,
+        _ attempt: (_ remaining: Duration) async throws(DatabaseError) -> Value
+    ) async throws(DatabaseError) -> Value {
+        let deadline = ContinuousClock.now + wait
+        while true {
+            do throws(DatabaseError) { return try await attempt(max(.zero, deadline - .now)) } catch {
+                guard error.code == .locked, ContinuousClock.now < deadline else { throw error }
             }
             do { try await Task.sleep(for: .milliseconds(200)) } catch {
-                throw DatabaseError(.cancelled, "cancelled while waiting for \(scope)")
+                throw DatabaseError(.cancelled, "cancelled while waiting for the lock of \(what)")
             }
         }
     }
 
-    public func close() async { await transport.close() }
+    public func close() async {
+        await session?.end()
+        await transport.close()
+    }
 
     // MARK: Calls
 
@@ -141,7 +194,8 @@ public final class PeerEndpoint: DatabaseEndpoint {
         _ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = [],
         _ body: [UInt8]? = nil, isPatient: Bool = false
     ) async throws(DatabaseError) -> HTTPAnswer {
-        try await transport.send(
+        try await session?.refresh(transport)
+        return try await transport.send(
             method, PeerProtocol.base + path, query: query,
             body: body.map { .bytes($0, type: "application/json") } ?? .none, isPatient: isPatient)
     }

@@ -1,6 +1,5 @@
 import NIOCore
 import PlantDBCore
-import PlantDBWire
 import Synchronization
 import ZipStream
 

@@ -1,5 +1,4 @@
 import PlantDBCore
-import PlantDBWire
 
 extension PlantDBRestClient {
     /// Logs in; all requests from now on carry the token, to this server alone.

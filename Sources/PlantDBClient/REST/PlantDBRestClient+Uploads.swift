@@ -1,6 +1,5 @@
 import NIOCore
 import PlantDBCore
-import PlantDBWire
 
 extension PlantDBRestClient {
     /// Makes a scan of an archive: a ZIP without a folder around the scan's files.

@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP1
 import PlantDBCore
-import PlantDBWire
 import Synchronization
 
 /// The REST API of PlantDB's own servers, releases 0.14 to 0.17: the release is recognised when the

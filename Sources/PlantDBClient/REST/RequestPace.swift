@@ -1,5 +1,4 @@
 import PlantDBCore
-import PlantDBWire
 import Synchronization
 
 /// Keeps the requests to one server within its limits, from the first one on.

@@ -1,6 +1,5 @@
 import NIOCore
 import PlantDBCore
-import PlantDBWire
 import ZipStream
 
 /// Files of a scan out of its archive, as it arrives. One task pulls.

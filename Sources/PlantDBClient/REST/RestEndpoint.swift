@@ -1,5 +1,4 @@
 import PlantDBCore
-import PlantDBWire
 import Synchronization
 import ZipStream
 
@@ -35,7 +34,7 @@ public final class RestEndpoint: DatabaseEndpoint {
             description: client.address.description, identity: client.address.description)
         capabilities = EndpointCapabilities(
             writes: dialect.replacesFiles ? .files : .newScans, removes: false,
-            keepsEmptyDirectories: false, provesDigests: false, concurrentScans: 1,
+            keepsEmptyDirectories: false, provesDigests: false, concurrentScans: 1...1,
             weakerGuarantees: [
                 "PlantDB \(dialect.release) keeps no locks over HTTP, so nothing keeps others from writing "
                     + "meanwhile, and it shows no times; files are compared by size and CRC-32"

@@ -1,6 +1,5 @@
 import NIOCore
 import PlantDBCore
-import PlantDBWire
 
 /// Files of a scan, each by a request of its own. One task pulls.
 actor RestFileParts {

@@ -9,7 +9,7 @@ import Synchronization
 public struct HTTPAccess: Sendable {
     public var address: ServerAddress
     public var token: BearerToken?
-    /// For servers of upstream's that are written to.
+    /// For servers that are written to.
     public var login: Login?
     /// A file of certificates (PEM) that are trusted instead of the system's.
     public var certificateAuthority: String?
@@ -60,6 +60,10 @@ public final class HTTPTransport: Sendable {
         configuration.timeout.connect = .init(access.connectTimeout)
         configuration.timeout.read = .init(access.idleTimeout)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
+        // Whoever asks says what failed, and tries again. The pool would try in silence for as long as
+        // connecting may take, and ends the process in some of these tries (AsyncHTTPClient 1.37.0,
+        // “Backing off a connection that is unknown to us”).
+        configuration.connectionPool.retryConnectionEstablishment = false
         // NIO reads 64 KiB at most by default, which halves the rate of large files.
         configuration.http1_1ConnectionDebugInitializer = { channel in
             channel.setOption(
@@ -106,6 +110,8 @@ public final class HTTPTransport: Sendable {
             }
         }
     }
+
+    var token: BearerToken? { authorization.withLock { $0 } }
 
     /// The token of all requests from now on.
     public func authorize(with token: BearerToken?) { authorization.withLock { $0 = token } }

@@ -96,11 +96,17 @@ public struct TransactionOptions: Sendable, Hashable {
     public var trash: String?
     /// Read back what was staged and compare it with what was sent.
     public var verifiesContent: Bool
+    /// How long to wait for whoever holds the scan.
+    public var lockWait: Duration
 
-    public init(durability: Durability = .auto, trash: String? = nil, verifiesContent: Bool = false) {
+    public init(
+        durability: Durability = .auto, trash: String? = nil, verifiesContent: Bool = false,
+        lockWait: Duration = .zero
+    ) {
         self.durability = durability
         self.trash = trash
         self.verifiesContent = verifiesContent
+        self.lockWait = lockWait
     }
 }
 

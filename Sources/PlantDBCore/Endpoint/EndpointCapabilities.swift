@@ -20,8 +20,9 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var timePrecisionNanoseconds: Int64
     /// The modification times that the peer can keep; what lies outside becomes the nearest.
     public var times: ClosedRange<ModificationTime>
-    /// How many scans the peer serves at a time with profit.
-    public var concurrentScans: Int
+    /// How many scans the peer serves at a time: from what hides the time that its answers take, to what
+    /// it bears.
+    public var concurrentScans: ClosedRange<Int>
     /// What this peer cannot keep of what is promised elsewhere, a sentence each, said once a run.
     public var weakerGuarantees: [String]
     /// The database does not exist yet: the first lock makes it.
@@ -31,7 +32,8 @@ public struct EndpointCapabilities: Sendable, Hashable {
         writes: Writes = .files, removes: Bool = true,
         keepsEmptyDirectories: Bool = true, provesDigests: Bool = true,
         timePrecisionNanoseconds: Int64 = 1,
-        times: ClosedRange<ModificationTime> = .earliest ... .latest, concurrentScans: Int = 1,
+        times: ClosedRange<ModificationTime> = .earliest ... .latest,
+        concurrentScans: ClosedRange<Int> = 1...1,
         weakerGuarantees: [String] = [], isNew: Bool = false
     ) {
         self.writes = writes
@@ -44,6 +46,23 @@ public struct EndpointCapabilities: Sendable, Hashable {
         self.weakerGuarantees = weakerGuarantees
         self.isNew = isNew
     }
+
+    /// How many scans are at work at a time between two peers: as many as the slower one to answer wants,
+    /// unless one of them does not bear it.
+    public func concurrentScans(with other: EndpointCapabilities) -> Int {
+        min(
+            max(concurrentScans.lowerBound, other.concurrentScans.lowerBound), concurrentScans.upperBound,
+            other.concurrentScans.upperBound)
+    }
+
+    /// How many scans a peer serves at a time, by how long an answer takes. A scan asks and waits a dozen
+    /// times before it is published: what is near is busy with two, on a long way others use the time.
+    public static func concurrentScans(roundTrip: Duration) -> ClosedRange<Int> {
+        isFar(roundTrip: roundTrip) ? 8...8 : 2...8
+    }
+
+    /// Whether waiting for answers counts more than what is done for them.
+    public static func isFar(roundTrip: Duration) -> Bool { roundTrip > .milliseconds(10) }
 }
 
 /// How much a manifest is asked to say.

@@ -33,7 +33,7 @@ package struct LockOwner: Sendable {
             host: hostName, machine: machineID, hardware: hardwareAddress, holdsFlock: holdsFlock,
             boot: bootID, processNamespace: ownNamespace,
             process: Int(getpid()),
-            began: beginning(of: getpid()), user: userName, mode: mode, taken: now)
+            began: beginning(of: getpid()), user: userName, mode: mode, taken: WallClock.seconds)
     }
 
     /// nil if the bytes are not of our making: empty (upstream 0.14 writes nothing) or anything else.
@@ -115,14 +115,7 @@ package struct LockOwner: Sendable {
     /// For messages: program, user, host and process.
     package var summary: String { "\(Self.programName), process \(process) of \(user) on \(host)".printable }
 
-    package var ageSeconds: Double { max(0, Self.now - taken) }
-
-    /// Seconds since 1970-01-01 UTC.
-    package static var now: Double {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
+    package var ageSeconds: Double { max(0, WallClock.seconds - taken) }
 
     package static let hostName: String = {
         var name = [CChar](repeating: 0, count: 256)

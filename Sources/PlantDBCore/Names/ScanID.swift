@@ -59,7 +59,9 @@ public struct ScanID: Hashable, Sendable, Comparable, CustomStringConvertible, C
     private init(unchecked rawValue: String) { self.rawValue = rawValue }
 
     /// Names that mean something else in the root of a database.
-    public static let reserved: Set<String> = ["romidb", "lock", "users.json", "groups.json"]
+    public static let reserved: Set<String> = [
+        DatabaseLayout.marker, DatabaseLayout.lock, DatabaseLayout.accounts, DatabaseLayout.groups,
+    ]
 
     static func isValidComponent(_ component: Substring) -> Bool {
         let bytes = component.utf8

@@ -11,10 +11,10 @@ struct RemoteLockFile {
     let session: SFTPSession
     let mode: LockMode
 
-    private var area: RemotePath { root.appending(RemoteStagingArea.directoryName) }
-    private var staging: RemotePath { root.appending(RemoteStagingArea.staging) }
+    private var area: RemotePath { root.appending(DatabaseLayout.work) }
+    private var staging: RemotePath { root.appending(DatabaseLayout.staging) }
 
-    /// Costs six round trips.
+    /// Costs five round trips.
     ///
     /// - Throws: `status` if the name is taken, which is left to be looked at, and what else the
     ///   server has against it. Nothing is left behind then.
@@ -39,17 +39,19 @@ struct RemoteLockFile {
         }
         let temporary = staging.appending(Self.prefix + randomName())
         do throws(SFTPError) {
-            try await write(content, to: temporary)
-            try await session.request(.hardLink(temporary, to: path))
+            do throws(SFTPError) { try await write(content, to: temporary) } catch {
+                _ = await session.requestInOrder(cleaning(temporary))
+                throw error
+            }
+            _ = try await session.requestInOrder(
+                [.hardLink(temporary, to: path)] + cleaning(temporary))[0].get()
         } catch {
-            await clean(temporary)
             // A file system without hard links, such as FAT.
             guard case .status = error.code, try await session.attributes(of: path) == nil else {
                 throw error
             }
             return try await write(content, to: path)
         }
-        await clean(temporary)
     }
 
     private static let prefix = "lock-"
@@ -72,12 +74,9 @@ struct RemoteLockFile {
         }
     }
 
-    /// The directories go too, unless somebody else is at work in them.
-    private func clean(_ temporary: RemotePath) async {
-        // What stays is removed by the next run.
-        _ = await session.requestInOrder([
-            .remove(temporary), .removeDirectory(staging), .removeDirectory(area),
-        ])
+    /// The directories go too, unless somebody else is at work in them. What stays is removed by the next run.
+    private func cleaning(_ temporary: RemotePath) -> [SFTPRequest] {
+        [.remove(temporary), .removeDirectory(staging), .removeDirectory(area)]
     }
 
     /// What readers that were killed here have left. (Whoever locks for writing removes everything.)

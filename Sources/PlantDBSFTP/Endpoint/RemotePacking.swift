@@ -4,7 +4,7 @@ import SFTPClient
 /// The tars of one endpoint: started when they are needed, each used by one scan at a time, and
 /// given up for good where the server does not let us, or one failed.
 actor RemotePacking {
-    /// As many as scans are transferred at a time.
+    /// More would take memory, and each starts a shell over there.
     private static let limit = 2
 
     private let destination: SSHDestination

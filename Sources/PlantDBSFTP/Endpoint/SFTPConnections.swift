@@ -21,31 +21,49 @@ actor SFTPConnections {
     }
 
     /// One that is open.
-    func session() async throws(DatabaseError) -> SFTPSession { try await open(1)[0] }
+    func session() async throws(DatabaseError) -> SFTPSession {
+        if let session = sessions.first(where: \.isOpen) { return session }
+        return try await open(1)[0]
+    }
 
     /// So many that are open, fewer if the server allows no more, one at least.
     func open(_ count: Int) async throws(DatabaseError) -> [SFTPSession] {
         await turns.take()
         defer { turns.giveBack() }
         sessions.removeAll { !$0.isOpen }
-        while sessions.count < count {
-            guard !isClosed else {
-                throw DatabaseError(.cancelled, "the connection to \(description) was closed")
-            }
-            do throws(SFTPError) {
-                let session = try await connect(sessions.isEmpty)
-                // Closed meanwhile: nobody else would end it.
-                guard !isClosed else {
-                    await session.close()
-                    throw SFTPError(.cancelled, "the connection was closed")
-                }
-                sessions.append(session)
-            } catch {
-                if sessions.isEmpty { throw .sftp(error, "connect to \(description)") }
-                break
+        if sessions.isEmpty {
+            guard !isClosed else { throw wasClosed }
+            do throws(SFTPError) { try await add(try await connect(true)) } catch {
+                throw .sftp(error, "connect to \(description)")
             }
         }
+        // Side by side: logging in takes some ten round trips.
+        let further = Array(sessions.count..<max(count, sessions.count))
+        let connect = connect
+        let made = await concurrently(further, atATime: further.count) { _ -> SFTPSession? in
+            // What the server does not let us have is done without.
+            do throws(SFTPError) { return try await connect(false) } catch { return nil }
+        }
+        for case let session? in made {
+            // Closed meanwhile: as if it had not been made.
+            do throws(SFTPError) { try await add(session) } catch {}
+        }
+        // While others logged in it may have been closed.
+        guard !sessions.isEmpty else { throw wasClosed }
         return Array(sessions.prefix(count))
+    }
+
+    private var wasClosed: DatabaseError {
+        DatabaseError(.cancelled, "the connection to \(description) was closed")
+    }
+
+    private func add(_ session: SFTPSession) async throws(SFTPError) {
+        // Nobody else would end it.
+        guard !isClosed else {
+            await session.close()
+            throw SFTPError(.cancelled, "the connection was closed")
+        }
+        sessions.append(session)
     }
 
     func close() async {

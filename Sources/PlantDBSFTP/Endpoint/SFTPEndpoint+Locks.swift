@@ -8,15 +8,12 @@ import SFTPClient
 /// scans by flock on `.locks/‹scan›.lock`: those can only be looked at, and one that is there is
 /// taken for live.
 extension SFTPEndpoint {
-    static let lockName = "lock"
-    static let locksDirectory = ".locks"
-
     public func acquireLock(_ scope: LockScope, mode: LockMode, wait: Duration) async throws(DatabaseError)
         -> any DatabaseLock
     {
         switch scope {
         case .scan(let scan):
-            try await checkUpstreamLocks(of: scan)
+            try await checkUpstreamLocks(of: scan, wait: wait)
             return NoLock()
         case .database:
             if mode == .exclusive { try await createIfNeeded() }
@@ -33,9 +30,7 @@ extension SFTPEndpoint {
                             "the database \(location) is locked \(holder); wait for it (--lock-wait), or if its owner is "
                                 + "dead see plantdb locks")
                     }
-                    do { try await Task.sleep(for: .milliseconds(200)) } catch {
-                        throw DatabaseError(.cancelled, "cancelled while waiting for the lock of \(location)")
-                    }
+                    try await pause()
                 }
             }
         }
@@ -55,7 +50,7 @@ extension SFTPEndpoint {
 
     private func attemptLock(_ mode: LockMode) async throws(DatabaseError) -> Attempt {
         let session = try await connections.session()
-        let path = root.appending(Self.lockName)
+        let path = root.appending(DatabaseLayout.lock)
         let content = LockOwner.current(mode: mode, holdsFlock: false).encoded()
         do throws(SFTPError) {
             try await RemoteLockFile(root: root, session: session, mode: mode).create(path, holding: content)
@@ -101,10 +96,10 @@ extension SFTPEndpoint {
     /// nil: there is none.
     private func readLock() async throws(DatabaseError) -> FoundLock? {
         let session = try await connections.session()
-        let path = root.appending(Self.lockName)
+        let path = root.appending(DatabaseLayout.lock)
         return try await translating("look at the lock of \(location)") { () async throws(SFTPError) in
             guard let attributes = try await session.attributes(of: path) else { return nil }
-            let age = attributes.times.map { max(0, LockOwner.now - Double($0.modified)) } ?? 0
+            let age = attributes.times.map { max(0, WallClock.seconds - Double($0.modified)) } ?? 0
             let content = attributes.kind == .file ? try await session.contents(of: path, limit: 1 << 16) : []
             return FoundLock(
                 owner: content.flatMap { LockOwner(parsing: $0) }, content: content ?? [], ageSeconds: age)
@@ -112,24 +107,33 @@ extension SFTPEndpoint {
     }
 
     /// - Throws: ``DatabaseError/Code/locked`` if a process of upstream 0.15 or later may hold it.
-    func checkUpstreamLocks(of scan: ScanID) async throws(DatabaseError) {
-        let locks = try await upstreamLocks()
+    func checkUpstreamLocks(of scan: ScanID, wait: Duration) async throws(DatabaseError) {
         let name = scan.name
-        guard
-            let lock = locks.first(where: {
-                $0 == name + ".lock" || $0.hasPrefix(name + "_") && $0.hasSuffix(".lock")
-            })
-        else { return }
-        throw DatabaseError(
-            .locked,
-            "scan \(scan) of \(location) is locked by another program (\(Self.locksDirectory)/\(lock)), and over SFTP "
-                + "nothing tells whether it lives; wait for it, or see plantdb locks", scan: scan)
+        let deadline = ContinuousClock.now + wait
+        while let lock = try await upstreamLocks().first(where: {
+            $0 == name + ".lock" || $0.hasPrefix(name + "_") && $0.hasSuffix(".lock")
+        }) {
+            guard ContinuousClock.now < deadline else {
+                throw DatabaseError(
+                    .locked,
+                    "scan \(scan) of \(location) is locked by another program (\(DatabaseLayout.scanLocks)/\(lock)), and "
+                        + "over SFTP nothing tells whether it lives; wait for it, or see plantdb locks",
+                    scan: scan)
+            }
+            try await pause()
+        }
+    }
+
+    private func pause() async throws(DatabaseError) {
+        do { try await Task.sleep(for: .milliseconds(200)) } catch {
+            throw DatabaseError(.cancelled, "cancelled while waiting for a lock of \(location)")
+        }
     }
 
     private func upstreamLocks() async throws(DatabaseError) -> [String] {
         guard isThere else { return [] }
         let session = try await connections.session()
-        let path = root.appending(Self.locksDirectory)
+        let path = root.appending(DatabaseLayout.scanLocks)
         return try await translating("look at the locks of \(location)") { () async throws(SFTPError) in
             do throws(SFTPError) {
                 return try await session.entries(ofDirectory: path).map {
@@ -154,7 +158,7 @@ extension SFTPEndpoint {
             result.append(
                 HeldLock(
                     scope: scope, mode: nil, state: .live, owner: "another program", ageSeconds: nil,
-                    path: "\(Self.locksDirectory)/\(name)"))
+                    path: "\(DatabaseLayout.scanLocks)/\(name)"))
         }
         if let found = try await readLock() {
             result.append(
@@ -163,7 +167,7 @@ extension SFTPEndpoint {
                     state: found.owner?.isProvenDead == true ? .dead : .live,
                     owner: found.owner?.summary
                         ?? "another program (PlantDB 0.14 writes such a lock while it is connected)",
-                    ageSeconds: found.owner?.ageSeconds ?? found.ageSeconds, path: Self.lockName))
+                    ageSeconds: found.owner?.ageSeconds ?? found.ageSeconds, path: DatabaseLayout.lock))
         }
         return result
     }
@@ -180,7 +184,7 @@ extension SFTPEndpoint {
         let root = root
         try await translating("break \(lock.path) of \(location)") { () async throws(SFTPError) in
             try await session.removeIfThere(root.appending(lock.path))
-            if lock.path.hasPrefix(Self.locksDirectory + "/") {
+            if lock.path.hasPrefix(DatabaseLayout.scanLocks + "/") {
                 try await session.removeIfThere(root.appending(lock.path.dropLast(5) + ".info"))
             }
         }
@@ -219,27 +223,6 @@ private actor RemoteLock: DatabaseLock {
 }
 
 extension SFTPSession {
-    /// nil: it is not there.
-    func contents(of path: RemotePath, limit: Int) async throws(SFTPError) -> [UInt8]? {
-        do throws(SFTPError) {
-            guard case .handle(let handle) = try await request(.open(path, .read)) else { return nil }
-            var result: [UInt8] = []
-            do throws(SFTPError) {
-                while result.count < limit {
-                    let reply = try await request(
-                        .read(handle, offset: UInt64(result.count), length: 32 << 10))
-                    guard case .data(let bytes) = reply, !bytes.isEmpty else { break }
-                    result += bytes
-                }
-            } catch { if error.code != .status(.endOfFile) { throw error } }
-            try await request(.close(handle))
-            return result
-        } catch {
-            if error.code == .status(.noSuchFile) { return nil }
-            throw error
-        }
-    }
-
     func removeIfThere(_ path: RemotePath) async throws(SFTPError) {
         do throws(SFTPError) { try await request(.remove(path)) } catch {
             if error.code != .status(.noSuchFile) { throw error }

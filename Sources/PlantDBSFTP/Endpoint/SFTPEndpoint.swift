@@ -32,11 +32,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         case creating
     }
 
-    static let marker = "romidb"
     /// Connections at a time: a second one fills the pauses of the first. One lets 2 MiB through a
     /// round trip, which on a long line is less than it carries: four, then.
     let connectionLimit: Int
-    private static let longRoundTrip = Duration.milliseconds(10)
 
     /// Logs in, and looks at the database.
     ///
@@ -80,9 +78,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         let asked = ContinuousClock.now
         let root = try await absolute(RemotePath(path), session, shown)
         let roundTrip = ContinuousClock.now - asked
-        let attributes = try await translating("look at \(shown)") { () async throws(SFTPError) in
-            try await session.attributes(of: root)
-        }
+        let found = await session.attributes(of: [root, root.appending(DatabaseLayout.marker)])
+        let attributes = try found[0].get(or: { .sftp($0, "look at \(shown)") })
         var exists = true
         switch attributes?.kind {
         case nil where attributes == nil:
@@ -93,17 +90,14 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
             }
             exists = false
         case .directory:
-            let marker = try await translating("look at \(shown)") { () async throws(SFTPError) in
-                try await session.attributes(of: root.appending(Self.marker))
-            }
-            if marker?.kind != .file {
+            if try found[1].get(or: { .sftp($0, "look at \(shown)") })?.kind != .file {
                 let entries = try await translating("list \(shown)") { () async throws(SFTPError) in
                     try await session.entries(ofDirectory: root)
                 }
                 guard opening == .creating, entries.isEmpty else {
                     throw DatabaseError(
                         .notADatabase,
-                        "\(shown) is not a PlantDB database: it has no marker file “\(Self.marker)”; check the "
+                        "\(shown) is not a PlantDB database: it has no marker file “\(DatabaseLayout.marker)”; check the "
                             + "path and whether the disk is mounted")
                 }
                 exists = false
@@ -113,7 +107,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         return SFTPEndpoint(
             root: root, shown: shown, exists: exists, session: session, access: access, sharing: sharing,
-            connectionLimit: roundTrip > longRoundTrip ? 4 : 2, connect: connect)
+            roundTrip: roundTrip, connect: connect)
     }
 
     /// The path as the server resolves it; of what does not exist, its directory's and its name.
@@ -134,9 +128,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
 
     private init(
         root: RemotePath, shown: String, exists: Bool, session: SFTPSession, access: Access,
-        sharing: ConnectionSharing?, connectionLimit: Int, connect: @escaping SFTPConnections.Connect
+        sharing: ConnectionSharing?, roundTrip: Duration, connect: @escaping SFTPConnections.Connect
     ) {
-        self.connectionLimit = connectionLimit
+        connectionLimit = EndpointCapabilities.isFar(roundTrip: roundTrip) ? 4 : 2
         self.root = root
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)
@@ -166,7 +160,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
             timePrecisionNanoseconds: 1_000_000_000,
             // draft-ietf-secsh-filexfer-02, section 5: 32 bits without a sign.
             times: ModificationTime(seconds: 0)...ModificationTime(seconds: Int64(UInt32.max)),
-            concurrentScans: 2, weakerGuarantees: weaker, isNew: !exists)
+            concurrentScans: EndpointCapabilities.concurrentScans(roundTrip: roundTrip),
+            weakerGuarantees: weaker, isNew: !exists)
     }
 
     private static func parents(of path: RemotePath, prefix: String) -> Set<String> {
@@ -195,7 +190,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {
         try await createIfNeeded()
-        try await checkUpstreamLocks(of: scan)
+        try await checkUpstreamLocks(of: scan, wait: options.lockWait)
         return try await SFTPTransaction.begin(
             on: scan, replacing: base, options: options, endpoint: self, area: try await area.get(self))
     }
@@ -203,7 +198,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
         async throws(DatabaseError)
     {
-        try await checkUpstreamLocks(of: scan)
+        try await checkUpstreamLocks(of: scan, wait: options.lockWait)
         try await RemotePublication(scan: scan, base: base, endpoint: self, options: options)
             .removeScan(area: try await area.get(self))
     }
@@ -250,7 +245,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
                 try await session.request(.makeDirectory(root))
             }
             let flags: SFTPRequest.OpenFlags = [.write, .create]
-            if case .handle(let handle) = try await session.request(.open(root.appending(Self.marker), flags))
+            if case .handle(let handle) = try await session.request(
+                .open(root.appending(DatabaseLayout.marker), flags))
             {
                 try await session.request(.close(handle))
             }

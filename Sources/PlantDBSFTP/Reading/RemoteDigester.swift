@@ -29,7 +29,7 @@ final class RemoteDigester: Sendable {
         let files = entries.indices.filter { entries[$0].kind == .file }
         guard !files.isEmpty else { return manifest }
         let paths = files.map { top.appending(entries[$0].path.rawValue) }
-        var digests = await computedThere(paths)
+        var digests = try await computedThere(paths, of: manifest.scan)
         for (index, file) in files.enumerated() where digests[index] == nil {
             digests[index] = try await read(paths[index], entries[file], of: manifest.scan, session)
         }
@@ -47,7 +47,11 @@ final class RemoteDigester: Sendable {
     }
 
     /// nil for those that the server did not compute.
-    private func computedThere(_ paths: [RemotePath]) async -> [Digest?] {
+    ///
+    /// - Throws: `unreachable` where the connection was lost, which says nothing about the server.
+    private func computedThere(_ paths: [RemotePath], of scan: ScanID) async throws(DatabaseError)
+        -> [Digest?]
+    {
         let none = [Digest?](repeating: nil, count: paths.count)
         if isCommandUsable.withLock({ $0 }) == false { return none }
         var input = Array(Self.probe.utf8) + [0]
@@ -57,6 +61,11 @@ final class RemoteDigester: Sendable {
             outcome = try await command.run(
                 Self.commandLine, input: input, outputLimit: input.count + (paths.count + 1) * 80 + 4096)
         } catch {
+            if isCommandUsable.withLock({ $0 }) == true,
+                error.code == .connectionLost || error.code == .cancelled
+            {
+                throw .sftp(error, "compute the digests of scan \(scan)", scan: scan)
+            }
             // Not allowed, or not there: reading the bytes answers as well.
             isCommandUsable.withLock { $0 = false }
             return none
@@ -66,6 +75,7 @@ final class RemoteDigester: Sendable {
             isCommandUsable.withLock { $0 = false }
             return none
         }
+        isCommandUsable.withLock { $0 = true }
         return paths.map { found[$0.bytes] }
     }
 

@@ -20,7 +20,7 @@ struct RemoteWalk {
         var level: [[UInt8]] = [[]]
         while !level.isEmpty {
             let (session, top) = (session, top)
-            let listings = await concurrently(level, atATime: 16) { prefix in
+            let listings = await concurrently(level, atATime: 8) { prefix in
                 let path = prefix.isEmpty ? top : top.appending(bytes: prefix.dropLast())
                 do throws(SFTPError) {
                     return Listed(

@@ -58,15 +58,14 @@ extension SFTPEndpoint {
         let results = await concurrently(names, atATime: 32) { name in
             let path = parent.appending(bytes: name)
             do throws(SFTPError) {
+                var kinds: [FileAttributes.Kind?] = []
+                for found in await session.attributes(
+                    of: [ScanPath.metadata, .index, .timelapseMarker].map { path.appending($0.rawValue) })
+                { kinds.append(try found.get()?.kind) }
                 return Result<ListingBuilder.Facts, SFTPError>.success(
                     ListingBuilder.Facts(
-                        hasMetadataDirectory: try await session.attributes(
-                            of: path.appending(ScanPath.metadata.rawValue))?.kind == .directory,
-                        hasIndex: try await session.attributes(of: path.appending(ScanPath.index.rawValue))?
-                            .kind
-                            == .file,
-                        hasTimelapseMarker: try await session.attributes(
-                            of: path.appending(ScanPath.timelapseMarker.rawValue))?.kind == .file))
+                        hasMetadataDirectory: kinds[0] == .directory, hasIndex: kinds[1] == .file,
+                        hasTimelapseMarker: kinds[2] == .file))
             } catch { return .failure(error) }
         }
         for case .failure(let error) in results where error.code != .status(.permissionDenied) { throw error }
@@ -78,18 +77,11 @@ extension SFTPEndpoint {
         guard isThere else { return nil }
         let session = try await connections.session()
         let path = path(of: scan)
-        let attributes = try await translating("look at scan \(scan) of \(location)", scan: scan) {
-            () async throws(SFTPError) in try await session.attributes(of: path)
-        }
-        guard attributes?.kind == .directory else { return nil }
-        var isContainer = false
-        if scan.container == nil {
-            let marker = try await translating("look at scan \(scan) of \(location)", scan: scan) {
-                () async throws(SFTPError) in
-                try await session.attributes(of: path.appending(ScanPath.timelapseMarker.rawValue))
-            }
-            isContainer = marker?.kind == .file
-        }
+        let found = await session.attributes(of: [path, path.appending(ScanPath.timelapseMarker.rawValue)])
+        let failure = { DatabaseError.sftp($0, "look at scan \(scan) of \(self.location)", scan: scan) }
+        guard try found[0].get(or: failure)?.kind == .directory else { return nil }
+        let marker = scan.container == nil ? try found[1].get(or: failure) : nil
+        let isContainer = marker?.kind == .file
         let manifest = try await RemoteWalk(scan: scan, top: path, session: session, descends: !isContainer)
             .manifest()
         guard detail == .digests else { return manifest }
@@ -104,27 +96,5 @@ extension SFTPSession {
     {
         if let kind = entry.attributes.kind { return kind }
         return try await attributes(of: directory.appending(bytes: entry.bytes))?.kind
-    }
-}
-
-/// Runs `body` for all, a few at a time; the answers are in the order of `items`.
-func concurrently<Item: Sendable, Answer: Sendable>(
-    _ items: [Item], atATime width: Int, _ body: @escaping @Sendable (Item) async -> Answer
-) async -> [Answer] {
-    await withTaskGroup(of: (Int, Answer).self) { group in
-        var answers = [Answer?](repeating: nil, count: items.count)
-        var next = 0
-        func start() {
-            guard next < items.count else { return }
-            let index = next
-            next += 1
-            group.addTask { (index, await body(items[index])) }
-        }
-        for _ in 0..<width { start() }
-        for await (index, answer) in group {
-            answers[index] = answer
-            start()
-        }
-        return answers.compactMap { $0 }
     }
 }

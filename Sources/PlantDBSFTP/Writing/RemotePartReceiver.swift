@@ -194,14 +194,16 @@ actor RemoteFileWriter {
     func finish() async throws(DatabaseError) {
         while !pending.isEmpty { try await settleFirst() }
         do throws(SFTPError) {
-            try await session.request(.fsetstat(handle, RemoteStagedTree.attributes(of: entry)))
-            if tree.isFlushed(entry, session) { try await session.request(.fsync(handle)) }
-            if case .attributes(let attributes) = try await session.request(.fstat(handle)),
-                let size = attributes.size, size != UInt64(entry.size)
-            {
-                throw SFTPError(.status(.failure), "\(size) of \(entry.size) bytes arrived")
+            var requests = [SFTPRequest.fsetstat(handle, RemoteStagedTree.attributes(of: entry))]
+            if tree.isFlushed(entry, session) { requests.append(.fsync(handle)) }
+            requests += [.fstat(handle), .close(handle)]
+            for answer in await session.requestInOrder(requests) {
+                if case .attributes(let attributes) = try answer.get(), let size = attributes.size,
+                    size != UInt64(entry.size)
+                {
+                    throw SFTPError(.status(.failure), "\(size) of \(entry.size) bytes arrived")
+                }
             }
-            try await session.request(.close(handle))
         } catch { throw tree.failure(error, entry) }
     }
 }

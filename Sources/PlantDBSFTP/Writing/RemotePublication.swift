@@ -77,10 +77,8 @@ struct RemotePublication: Sendable {
     // MARK: A new scan
 
     private func publishNew(_ tree: RemoteStagedTree, _ session: SFTPSession) async throws(SFTPError) {
-        // Deepest first: adding to a directory changes its time.
-        for entry in tree.staged.filter({ $0.kind == .directory }).sorted(by: { $0.path > $1.path }) {
-            try await session.request(.setstat(tree.path(of: entry), RemoteStagedTree.attributes(of: entry)))
-        }
+        try await session.setAttributes(
+            of: tree.staged.filter { $0.kind == .directory }, in: tree.path)
         if options.durability == .always {
             for directory in Set(tree.staged.compactMap(\.path.parent)) {
                 try await session.flushDirectory(tree.path.appending(directory.rawValue))
@@ -96,22 +94,6 @@ struct RemotePublication: Sendable {
 
     // MARK: An update
 
-    /// Readers see data before the metadata that describes it, and both before the index that
-    /// lists them.
-    private enum Phase: CaseIterable {
-        case data, metadata, index
-
-        init(of path: ScanPath) {
-            if path == .index {
-                self = .index
-            } else if path.isWithin(.metadata) {
-                self = .metadata
-            } else {
-                self = .data
-            }
-        }
-    }
-
     /// - Returns: a file that is not what was planned against: somebody wrote it a moment ago, it is
     ///   theirs, and nothing after it was done.
     private func update(
@@ -125,8 +107,8 @@ struct RemotePublication: Sendable {
             try await session.makeDirectoryIfAbsent(target.appending(entry.path.rawValue))
         }
         var touched: Set<RemotePath> = []
-        for phase in Phase.allCases {
-            let files = staged.filter { $0.kind == .file && Phase(of: $0.path) == phase }
+        for phase in PublishingPhase.allCases {
+            let files = staged.filter { $0.kind == .file && PublishingPhase(of: $0.path) == phase }
             for entry in files { touched.insert(target.appending(entry.path.rawValue).parent) }
             for batch in files.batches(of: Self.checkedAtATime) {
                 if let changed = try await changed(batch.map(\.path), in: current, session) { return changed }
@@ -140,18 +122,16 @@ struct RemotePublication: Sendable {
                 for directory in touched { try await session.flushDirectory(directory) }
             }
         }
-        for entry in attributes {
-            let path = target.appending(entry.path.rawValue)
-            let values = RemoteStagedTree.attributes(of: entry)
-            let setsLinks = session.server.extensions.contains(.lsetstat)
-            try await session.request(setsLinks ? .lsetstat(path, values) : .setstat(path, values))
-        }
+        let setsLinks = session.server.extensions.contains(.lsetstat)
+        try await session.requestAll(
+            attributes.map { entry in
+                let path = target.appending(entry.path.rawValue)
+                let values = RemoteStagedTree.attributes(of: entry)
+                return setsLinks ? .lsetstat(path, values) : .setstat(path, values)
+            })
         if let changed = try await remove(removals, from: target, current, area, session) { return changed }
-        for entry in staged.reversed()
-        where entry.kind == .directory && current.position(of: entry.path) == nil {
-            try await session.request(
-                .setstat(target.appending(entry.path.rawValue), RemoteStagedTree.attributes(of: entry)))
-        }
+        try await session.setAttributes(
+            of: staged.filter { $0.kind == .directory && current.position(of: $0.path) == nil }, in: target)
         if options.durability == .always {
             for directory in touched { try await session.flushDirectory(directory) }
             try await session.flushDirectory(target)
@@ -168,12 +148,7 @@ struct RemotePublication: Sendable {
         async throws(SFTPError) -> ScanPath?
     {
         let target = endpoint.path(of: scan)
-        let found = await concurrently(paths, atATime: 64) { path in
-            do throws(SFTPError) {
-                return Result<FileAttributes?, SFTPError>.success(
-                    try await session.attributes(of: target.appending(path.rawValue)))
-            } catch { return .failure(error) }
-        }
+        let found = await session.attributes(of: paths.map { target.appending($0.rawValue) })
         for (path, found) in zip(paths, found) {
             let now = try found.get()
             guard let entry = current.entry(at: path) else {
@@ -218,13 +193,13 @@ struct RemotePublication: Sendable {
 
     /// The directory in the trash for one run.
     private func trash(_ name: String, _ session: SFTPSession) async throws(SFTPError) -> RemotePath {
-        var path = endpoint.root
-        for component in [RemoteStagingArea.directoryName, "trash", name] {
-            path = path.appending(component)
+        let paths = [DatabaseLayout.work, DatabaseLayout.trash, DatabaseLayout.trash + "/" + name]
+            .map { endpoint.root.appending($0) }
+        for path in paths {
             // One by one: a link in the place of any would lead out of the database.
             try await session.makeDirectoryIfAbsent(path, FileAttributes(permissions: 0o700))
         }
-        return path
+        return paths[2]
     }
 
     // MARK: A whole scan
@@ -279,6 +254,15 @@ extension Array {
 }
 
 extension SFTPSession {
+    /// Once all is in them, since adding to a directory changes its time; deepest first, since a mode may
+    /// shut those in it away.
+    fileprivate func setAttributes(of directories: [FileEntry], in tree: RemotePath) async throws(SFTPError) {
+        let requests = directories.sorted { $0.path > $1.path }.map {
+            SFTPRequest.setstat(tree.appending($0.path.rawValue), RemoteStagedTree.attributes(of: $0))
+        }
+        for answer in await requestInOrder(requests) { _ = try answer.get() }
+    }
+
     /// OpenSSH's server opens a directory for reading, and flushes it, like a file.
     func flushDirectory(_ path: RemotePath) async throws(SFTPError) {
         guard server.extensions.contains(.fsync) else { return }

@@ -7,9 +7,6 @@ import SFTPClient
 /// `.plantdb-sync/staging/‹random›` belongs to one endpoint. What others have left there is
 /// removed when the database is locked exclusively, since nobody else is at work then.
 struct RemoteStagingArea: Sendable {
-    static let directoryName = ".plantdb-sync"
-    static let staging = directoryName + "/staging"
-
     let path: RemotePath
     private let name: String
 
@@ -17,12 +14,14 @@ struct RemoteStagingArea: Sendable {
         let session = try await endpoint.connections.session()
         let name = randomName()
         let root = endpoint.root
-        let path = root.appending(staging).appending(name)
+        let path = root.appending(DatabaseLayout.staging).appending(name)
         try await endpoint.translatingWrites("prepare \(endpoint.location)") { () async throws(SFTPError) in
             let isPrivate = FileAttributes(permissions: 0o700)
             for attempt in 1...3 {
                 do throws(SFTPError) {
-                    for directory in [root.appending(directoryName), root.appending(staging), path] {
+                    for directory in [
+                        root.appending(DatabaseLayout.work), root.appending(DatabaseLayout.staging), path,
+                    ] {
                         try await session.makeDirectoryIfAbsent(directory, isPrivate)
                     }
                     return
@@ -40,10 +39,12 @@ struct RemoteStagingArea: Sendable {
         let root = endpoint.root
         try await translating("clean up \(endpoint.location)") { () async throws(SFTPError) in
             do throws(SFTPError) {
-                let path = root.appending(staging)
-                guard try await session.attributes(of: root.appending(directoryName)) != nil else { return }
+                let path = root.appending(DatabaseLayout.staging)
+                guard try await session.attributes(of: root.appending(DatabaseLayout.work)) != nil else {
+                    return
+                }
                 // Through a link, what somebody else keeps elsewhere would be removed.
-                try await session.requireDirectory(root.appending(directoryName))
+                try await session.requireDirectory(root.appending(DatabaseLayout.work))
                 guard try await session.attributes(of: path) != nil else { return }
                 try await session.requireDirectory(path)
                 for entry in try await session.entries(ofDirectory: path) {
@@ -55,15 +56,27 @@ struct RemoteStagingArea: Sendable {
                     }
                 }
                 try await session.removeDirectoryIfEmpty(path)
-                try await session.removeDirectoryIfEmpty(root.appending(directoryName))
+                try await session.removeDirectoryIfEmpty(root.appending(DatabaseLayout.work))
             } catch { if error.code != .status(.noSuchFile) { throw error } }
         }
     }
 
     /// A new private directory in it.
-    func makeDirectory(_ session: SFTPSession) async throws(SFTPError) -> RemotePath {
+    ///
+    /// - Parameter name: of a directory that is made in it.
+    func makeDirectory(_ session: SFTPSession, holding name: String? = nil) async throws(SFTPError)
+        -> RemotePath
+    {
         let result = path.appending(randomName())
-        try await session.request(.makeDirectory(result, FileAttributes(permissions: 0o700)))
+        var requests = [SFTPRequest.makeDirectory(result, FileAttributes(permissions: 0o700))]
+        if let name { requests.append(.makeDirectory(result.appending(name))) }
+        let answers = await session.requestInOrder(requests)
+        _ = try answers[0].get()
+        // A server need not do in order what concerns two files.
+        if case .failure(let error)? = answers.dropFirst().first {
+            guard error.code == .status(.noSuchFile) else { throw error }
+            try await session.request(requests[1])
+        }
         return result
     }
 

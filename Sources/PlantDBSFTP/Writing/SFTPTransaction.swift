@@ -26,9 +26,7 @@ actor SFTPTransaction: ScanTransaction {
             "prepare scan \(scan) at \(endpoint.location)", scan: scan
         ) {
             () async throws(SFTPError) in
-            let staging = try await area.makeDirectory(session)
-            try await session.request(.makeDirectory(staging.appending("tree")))
-            return staging
+            try await area.makeDirectory(session, holding: "tree")
         }
         let tree = RemoteStagedTree(
             scan: scan, path: staging.appending("tree"), endpoint: endpoint, replacing: current,
@@ -92,8 +90,15 @@ actor SFTPTransaction: ScanTransaction {
         isOpen = false
         let (endpoint, path) = (endpoint, stagingPath)
         await Task {
-            // What cannot be removed now is reclaimed by the next run.
-            do { try await endpoint.connections.session().removeTree(path) } catch {}
+            do {
+                let session = try await endpoint.connections.session()
+                // Of a new scan nothing is left in it.
+                do throws(SFTPError) { try await session.request(.removeDirectory(path)) } catch {
+                    try await session.removeTree(path)
+                }
+            } catch {
+                // What cannot be removed now is reclaimed by the next run.
+            }
         }.value
     }
 }

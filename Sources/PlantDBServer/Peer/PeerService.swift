@@ -109,12 +109,10 @@ struct PeerService: Sendable {
         await answering { () async throws(DatabaseError) in
             let wanted = try PeerLockRequest(parsing: try await body(of: request))
             guard wanted.mode == .shared || caller.mayWrite else {
-                throw DatabaseError(
-                    .authentication, "this server wants its token for writing (--token-file)")
+                throw caller.refusal(of: "writing")
             }
-            // No answer for longer than this, and connections are given up on the way.
-            let wait = min(wanted.wait, 20)
-            let lock = try await endpoint.acquireLock(wanted.scope, mode: wanted.mode, wait: .seconds(wait))
+            let wait = min(.seconds(min(wanted.wait, 1e6)), PeerProtocol.longestWait)
+            let lock = try await endpoint.acquireLock(wanted.scope, mode: wanted.mode, wait: wait)
             return id(try await leases.add(lock, owner: caller.name))
         }
     }

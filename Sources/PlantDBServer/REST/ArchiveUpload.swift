@@ -112,14 +112,11 @@ actor ArchiveUpload {
         addDirectories(entry.isDirectory ? path : path.parent)
         guard !entry.isDirectory else { return }
         files.append(path)
-        let isLookedAt =
-            path == .index || path.rawValue == "measures.json"
-            || path.isWithin(.metadata) && path.name.hasSuffix(".json")
         let file = FileEntry(
             path: path, size: entry.size ?? 0,
             modified: entry.modified.map { ModificationTime(seconds: $0) })
         open = OpenFile(
-            entry: file, spool: entry.size == nil ? try Spool() : nil, json: isLookedAt ? [] : nil)
+            entry: file, spool: entry.size == nil ? try Spool() : nil, json: path.isReadAtOpening ? [] : nil)
         if entry.size != nil { ready.append(.begin(file)) }
     }
 
@@ -137,14 +134,8 @@ actor ArchiveUpload {
     }
 
     private func check(_ json: [UInt8], at path: ScanPath) throws(DatabaseError) {
-        do throws(DatabaseError) {
-            if path == .index {
-                _ = try FileIndex(parsing: json)
-            } else if try JSONValue(parsing: json).object == nil {
-                throw DatabaseError(.invalidData, "it is no object")
-            }
-        } catch {
-            throw invalid("\(path) would keep PlantDB from opening the database: \(error.message)")
+        do throws(DatabaseError) { try path.checkUploaded(json) } catch {
+            throw invalid("of \(path), \(error.message)")
         }
     }
 

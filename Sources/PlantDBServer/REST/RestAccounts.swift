@@ -27,7 +27,7 @@ struct RestAccounts: Sendable {
     }
 
     /// 0.14 has no tokens: it says whether the password is right, always with 200.
-    func logIn(_ request: Request, _ dialect: RestDialect) async -> Response {
+    func logIn(_ request: Request, _ dialect: ServedDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let body = try await body(of: request)
             let name = try RestService.text("username", of: body)
@@ -105,7 +105,7 @@ struct RestAccounts: Sendable {
                     .invalidArgument, "“datasets” must be an object: a pattern of scans, and permissions")
             }
             let token = desk.issue(for: caller, scope: try TokenScope(datasets), seconds: seconds)
-            let end = ModificationTime(seconds: Int64(LockOwner.now) + Int64(seconds))
+            let end = ModificationTime(seconds: WallClock.now.seconds + Int64(seconds))
             return restJSON([
                 "message": "the token is made", "api_token": .string(token),
                 "expiration date": .string(end.calendarText),

@@ -5,7 +5,7 @@ import PlantDBCore
 import PlantDBWire
 
 /// Which generation of upstream's REST API a route belongs to.
-enum RestDialect: Sendable, CaseIterable {
+enum ServedDialect: Sendable, CaseIterable {
     /// Release 0.14, at the server's root.
     case root
     /// Releases 0.16 and later, below `api/v1`.

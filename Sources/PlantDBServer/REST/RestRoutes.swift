@@ -6,7 +6,7 @@ extension RouteTable {
     ///
     /// - Parameter prefix: what stands before them, with a slash at its end, or nothing.
     mutating func addRestRoutes(_ service: RestService, _ accounts: RestAccounts, prefix: String) {
-        for dialect in RestDialect.allCases {
+        for dialect in ServedDialect.allCases {
             let before = entries.count
             addCommonRoutes(service, dialect, prefix + dialect.base, prefix + dialect.assets)
             switch dialect {
@@ -21,7 +21,7 @@ extension RouteTable {
     }
 
     private mutating func addCommonRoutes(
-        _ service: RestService, _ dialect: RestDialect, _ base: String, _ assets: String
+        _ service: RestService, _ dialect: ServedDialect, _ base: String, _ assets: String
     ) {
         on(.get, base + "health", .read, .init("Whether the database can be read")) { _, _, _ in
             await service.health()
@@ -143,7 +143,7 @@ extension RouteTable {
         addDatasetRoutes(service, scan: base + "scans", fileset: base + "filesets", file: base + "files")
     }
 
-    private mutating func addLogin(_ accounts: RestAccounts, _ path: String, _ dialect: RestDialect) {
+    private mutating func addLogin(_ accounts: RestAccounts, _ path: String, _ dialect: ServedDialect) {
         on(
             .get, path, .read,
             .init("Whether there is such an account", query: ["username"], isAboutNoScan: true)

@@ -10,7 +10,7 @@ extension RestService {
     // MARK: Archives
 
     /// A new scan. What an archive would change of one that is there is not guessed: it is refused.
-    func uploadArchive(_ name: String, _ request: Request, _ dialect: RestDialect) async -> Response {
+    func uploadArchive(_ name: String, _ request: Request, _ dialect: ServedDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let form = try await form(request)
             let scan = try newScan(name, dialect)
@@ -41,7 +41,7 @@ extension RestService {
     /// A new file of a fileset, from a form: `file`, `ext`, and `metadata` as JSON if there is any; in the
     /// dialect of 0.14 also `scan_id`, `fileset_id` and `file_id`.
     func createFile(
-        _ scan: String?, _ fileset: String?, _ id: String?, _ request: Request, _ dialect: RestDialect
+        _ scan: String?, _ fileset: String?, _ id: String?, _ request: Request, _ dialect: ServedDialect
     ) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let form = try await form(request)
@@ -139,13 +139,9 @@ extension RestService {
             let entry = FileEntry(path: path, size: size)
             let body = RequestBytes(request.body)
             // What the index and metadata must be is looked at before they are in place.
-            if path == .index || path.isWithin(.metadata) && path.name.hasSuffix(".json") {
+            if path.isReadAtOpening {
                 let bytes = try await Self.collect(body)
-                if path == .index {
-                    _ = try FileIndex(parsing: bytes)
-                } else if try JSONValue(parsing: bytes).object == nil {
-                    throw DatabaseError(.invalidData, "\(path) must be a JSON object")
-                }
+                try path.checkUploaded(bytes)
                 try await publish(
                     manifest.scan, replacing: manifest,
                     .files([(path, bytes)], directories: missing.reversed()))
@@ -202,6 +198,28 @@ extension HTTPField.Name {
 }
 
 extension ScanPath {
+    /// Whether PlantDB reads this file when it opens a database: damaged, it keeps it from opening, or leads it
+    /// elsewhere.
+    var isReadAtOpening: Bool {
+        self == .index || rawValue == "measures.json" || isWithin(.metadata) && name.hasSuffix(".json")
+    }
+
+    /// - Throws: `invalidData` for content with which upstream opens no database, or reads files beyond it.
+    func checkUploaded(_ json: [UInt8]) throws(DatabaseError) {
+        if self == .index {
+            let flaw = try FileIndex(parsing: json).flaws.first {
+                $0.kind == .unsafeFilesetID || $0.kind == .nameLeavesFileset
+            }
+            guard let flaw else { return }
+            throw DatabaseError(
+                .invalidData,
+                "files.json leads out of its scan: \(flaw.file ?? flaw.fileset ?? "")".printable)
+        }
+        guard try JSONValue(parsing: json).object != nil else {
+            throw DatabaseError(.invalidData, "\(self) must be a JSON object")
+        }
+    }
+
     /// - Throws: `invalidArgument` for the file that would make a timelapse of a scan: its filesets were hidden
     ///   by it, and later releases would not open the database.
     func refuseAsTimelapse() throws(DatabaseError) {

@@ -12,7 +12,7 @@ extension RestService {
 
     /// - Parameter repeats: whether a scan that is there is as good as a new one, as `POST /scans/S` of 0.14 has it.
     func createScan(
-        _ name: String?, _ request: Request, _ caller: Caller, _ dialect: RestDialect, repeats: Bool = false
+        _ name: String?, _ request: Request, _ caller: Caller, _ dialect: ServedDialect, repeats: Bool = false
     ) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let body = try await jsonBody(request, isOptional: name != nil)
@@ -42,7 +42,7 @@ extension RestService {
     }
 
     func createFileset(
-        _ scan: String?, _ id: String?, _ request: Request, _ dialect: RestDialect
+        _ scan: String?, _ id: String?, _ request: Request, _ dialect: ServedDialect
     ) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let body = try await jsonBody(request, isOptional: id != nil)
@@ -117,7 +117,7 @@ extension RestService {
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
             let transaction = try await endpoint.beginTransaction(
-                on: scan, replacing: base?.revision, options: TransactionOptions())
+                on: scan, replacing: base?.revision, options: TransactionOptions(lockWait: Self.lockWait))
             do throws(DatabaseError) {
                 _ = try await transaction.receive(parts, meter: ByteMeter())
                 try await transaction.commit()
@@ -139,13 +139,13 @@ extension RestService {
     }
 
     /// - Throws: `invalidName`.
-    func newScan(_ name: String, _ dialect: RestDialect) throws(DatabaseError) -> ScanID {
+    func newScan(_ name: String, _ dialect: ServedDialect) throws(DatabaseError) -> ScanID {
         try Self.checkNewName(name, dialect)
         return try ScanID(name)
     }
 
     /// The rules of 0.16 for its dialect; those of scans on disk for the other.
-    static func checkNewName(_ name: String, _ dialect: RestDialect) throws(DatabaseError) {
+    static func checkNewName(_ name: String, _ dialect: ServedDialect) throws(DatabaseError) {
         _ = try ScanPath(name)
         let isPlain = name.utf8.allSatisfy { byte in
             switch byte {
@@ -224,16 +224,15 @@ extension RestService {
 
     /// As upstream writes it: local time without a zone, with microseconds.
     private static var now: String {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        var seconds = time.tv_sec
+        let time = WallClock.now
+        var seconds = time_t(time.seconds)
         var parts = tm()
         localtime_r(&seconds, &parts)
         let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { buffer in
             let count = strftime(buffer.baseAddress, buffer.count, "%Y-%m-%dT%H:%M:%S", &parts)
             return String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
         }
-        let fraction = String(time.tv_nsec / 1000)
+        let fraction = String(time.subsecondNanoseconds / 1000)
         return "\(text).\(String(repeating: "0", count: 6 - fraction.count))\(fraction)"
     }
 }

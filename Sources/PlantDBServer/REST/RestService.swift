@@ -18,7 +18,7 @@ struct RestService: Sendable {
     // MARK: The server
 
     /// Clients tell the generations apart by the key `endpoints`, which only 0.14 has.
-    func home(_ dialect: RestDialect, routes: [String]) -> Response {
+    func home(_ dialect: ServedDialect, routes: [String]) -> Response {
         let list = JSONValue.array(routes.map(JSONValue.string))
         return restJSON([
             "name": "PlantDB REST API", "program": "plantdb-swift", "plantdb.server": .string(version),
@@ -73,7 +73,7 @@ struct RestService: Sendable {
         }
     }
 
-    func scanInfo(_ name: String, _ dialect: RestDialect) async -> Response {
+    func scanInfo(_ name: String, _ dialect: ServedDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             restJSON(try await info(try await manifest(name), dialect))
         }
@@ -81,7 +81,7 @@ struct RestService: Sendable {
 
     /// A scan that cannot be read is left out by upstream's servers with all the others; here it
     /// stands there with its error.
-    func scanInfos(_ dialect: RestDialect) async -> Response {
+    func scanInfos(_ dialect: ServedDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             var infos: [JSONValue] = []
             for scan in try await scans() {
@@ -180,10 +180,11 @@ struct RestService: Sendable {
         }
     }
 
-    func archive(_ scan: String, _ dialect: RestDialect) async -> Response {
+    func archive(_ scan: String, _ dialect: ServedDialect) async -> Response {
         await restAnswering { () async throws(DatabaseError) in
             let manifest = try await manifest(scan)
-            return try await RestArchive(manifest: manifest, endpoint: endpoint, dialect: dialect).response()
+            return try await ServedArchive(manifest: manifest, endpoint: endpoint, dialect: dialect)
+                .response()
         }
     }
 
@@ -266,7 +267,7 @@ struct RestService: Sendable {
         return object
     }
 
-    private func info(_ manifest: ScanManifest, _ dialect: RestDialect) async throws(DatabaseError)
+    private func info(_ manifest: ScanManifest, _ dialect: ServedDialect) async throws(DatabaseError)
         -> JSONValue
     {
         ScanInfo(

@@ -8,7 +8,7 @@ struct ScanInfo {
     let metadata: JSONObject
     /// Ids of the files of the fileset `images` whose metadata has the channel `rgb`.
     let photos: Set<String>
-    let dialect: RestDialect
+    let dialect: ServedDialect
     /// Before every path: empty, or with a slash at its beginning.
     let prefix: String
 

@@ -68,22 +68,9 @@ struct AccessGate: Sendable {
             return answer(
                 DatabaseError(.permissionDenied, "this token is limited to scans that it names"), .forbidden)
         }
-        let verb = policy == .read ? "reading" : "writing"
-        if caller.isKnown {
-            return answer(
-                DatabaseError(
-                    .permissionDenied,
-                    "the account \(caller.account ?? caller.name) may not change this database: only "
-                        + "contributors and admins may"), .forbidden)
-        }
-        var response = answer(
-            DatabaseError(
-                .authentication,
-                caller.presentsUnknownToken
-                    ? "the token is none of this server's, which wants one for \(verb): plantdb serve prints a new "
-                        + "one each time it starts (--token-file), and those of logins end"
-                    : "this server wants its token for \(verb), the one that plantdb serve printed when it started "
-                        + "(--token-file), or that of a login"), .unauthorized)
+        let error = caller.refusal(of: policy == .read ? "reading" : "writing")
+        guard error.code == .authentication else { return answer(error, .forbidden) }
+        var response = answer(error, .unauthorized)
         response.headers[.wwwAuthenticate] = "Bearer"
         return response
     }

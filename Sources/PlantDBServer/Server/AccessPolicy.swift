@@ -1,3 +1,5 @@
+import PlantDBCore
+
 /// What a route asks of its caller. Every route has one; ``RouteTable`` takes no route without.
 public enum AccessPolicy: String, Sendable, Hashable, CaseIterable {
     /// Anybody: what says that the server is there, and nothing of what it holds.
@@ -27,6 +29,23 @@ struct Caller: Sendable {
 
     /// Whether it presented a valid token.
     var isKnown: Bool { token != nil }
+
+    /// Why it is not let in.
+    func refusal(of verb: String) -> DatabaseError {
+        if isKnown {
+            return DatabaseError(
+                .permissionDenied,
+                "the account \(account ?? name) may not change this database: only contributors and admins may"
+            )
+        }
+        return DatabaseError(
+            .authentication,
+            presentsUnknownToken
+                ? "the token is none of this server's, which wants one for \(verb): plantdb serve prints a new "
+                    + "one each time it starts (--token-file), and those of logins end"
+                : "this server wants its token for \(verb), the one that plantdb serve printed when it started "
+                    + "(--token-file), or an account of its users.json (--user)")
+    }
 
     func satisfies(_ policy: AccessPolicy) -> Bool {
         switch policy {

@@ -1,10 +1,10 @@
+import Glibc
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
 import Logging
 import NIOCore
-import NIOHTTPTypes
 import NIOSSL
 import PlantDBCore
 import PlantDBWire
@@ -24,8 +24,12 @@ public final class PlantDBServer: Sendable {
 
     /// Requests whose headers are larger are refused.
     private static let maximumHeaderBytes = 32 << 10
+    /// What is under way when the server is stopped may go on for so long.
+    private static let stopLimit = Duration.seconds(3)
     /// A connection on which nothing moves for so long is closed.
     private static let idleTimeout = TimeAmount.seconds(120)
+    /// A connection that brought no whole request head for so long is closed, however steadily its bytes come.
+    private static let headTimeout = TimeAmount.seconds(30)
 
     /// - Throws: `invalidArgument` for a configuration that would let in whom nobody invited.
     public init(
@@ -45,8 +49,8 @@ public final class PlantDBServer: Sendable {
         return logger
     }
 
-    /// Serves until it is stopped, by ``stop()``; transactions that are
-    /// under way are dropped then, and what they staged with them.
+    /// Serves until it is stopped, by ``stop()``: requests that are under way may go on for 3 s then.
+    /// Transactions that are under way are dropped, and what they staged with them.
     ///
     /// - Parameter onReady: called once, with the port, when connections are taken.
     /// - Throws: `io` if the address cannot be listened on; `invalidArgument` for a certificate
@@ -56,22 +60,26 @@ public final class PlantDBServer: Sendable {
     ) async throws(DatabaseError) {
         let leases = PeerLeases()
         let application = try application(leases, onReady)
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: [
-                    .init(
-                        service: LeaseService(leases: leases), successTerminationBehavior: .ignore),
-                    .init(
-                        service: application, successTerminationBehavior: .gracefullyShutdownGroup,
-                        failureTerminationBehavior: .gracefullyShutdownGroup),
-                ],
-                logger: logger))
-        services.withLock { $0 = group }
+        var services = ServiceGroupConfiguration(
+            services: [
+                .init(service: LeaseService(leases: leases), successTerminationBehavior: .ignore),
+                .init(
+                    service: application, successTerminationBehavior: .gracefullyShutdownGroup,
+                    failureTerminationBehavior: .gracefullyShutdownGroup),
+            ], logger: logger)
+        services.maximumGracefulShutdownDuration = Self.stopLimit
+        let group = ServiceGroup(configuration: services)
+        self.services.withLock { $0 = group }
         let outcome: Result<Void, any Error>
         do { outcome = .success(try await group.run()) } catch { outcome = .failure(error) }
         await leases.dropAll()
         do { try outcome.get() } catch is CancellationError {
             // Cancelled: it is stopped, as was asked.
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw DatabaseError(
+                .io,
+                "port \(configuration.port) of \(configuration.host.printable) is taken by another program: "
+                    + "choose another (--port; 0 takes one that is free)")
         } catch {
             throw DatabaseError(
                 .io, "cannot serve on \(configuration.host.printable):\(configuration.port)",
@@ -86,7 +94,10 @@ public final class PlantDBServer: Sendable {
         throws(DatabaseError) -> some ApplicationProtocol & Service
     {
         var http = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ReceiveBufferHandler(), ContinueHandler()],
+            additionalChannelHandlers: [
+                ReceiveBufferHandler(), ContinueHandler(),
+                RequestDeadlineHandler(first: Self.headTimeout, next: Self.idleTimeout),
+            ],
             idleTimeout: Self.idleTimeout)
         http.httpDecoder = .init(
             maxHeaderFieldSize: Self.maximumHeaderBytes, maxHeaderListSize: Self.maximumHeaderBytes,
@@ -150,32 +161,4 @@ private struct LeaseService: Service {
     let leases: PeerLeases
 
     func run() async throws { await cancelWhenGracefulShutdown { await leases.run() } }
-}
-
-/// Tells a client that waits to be told that it may send its body (RFC 9110, section 10.1.1).
-private final class ContinueHandler: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias OutboundOut = HTTPResponsePart
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .head(let request) = unwrapInboundIn(data), let expect = request.headerFields[.expect],
-            expect.lowercased() == "100-continue"
-        {
-            let answer = HTTPResponsePart.head(HTTPResponse(status: .continue))
-            context.writeAndFlush(wrapOutboundOut(answer), promise: nil)
-        }
-        context.fireChannelRead(data)
-    }
-}
-
-/// NIO reads 64 KiB at most by default, which costs a third of the rate of uploads.
-private final class ReceiveBufferHandler: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = Any
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        context.channel.setOption(
-            ChannelOptions.recvAllocator,
-            value: AdaptiveRecvByteBufferAllocator(minimum: 4 << 10, initial: 64 << 10, maximum: 256 << 10)
-        ).assumeIsolated().whenFailure { context.fireErrorCaught($0) }
-    }
 }

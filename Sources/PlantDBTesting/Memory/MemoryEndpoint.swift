@@ -33,7 +33,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
     ///   - availableBytes: what it says can still be written; more is taken all the same.
     public init(
         _ database: MemoryDatabase = MemoryDatabase(), name: String = "memory",
-        capabilities: EndpointCapabilities = EndpointCapabilities(concurrentScans: 2),
+        capabilities: EndpointCapabilities = EndpointCapabilities(concurrentScans: 2...8),
         partOrder: PartOrder = .ascending, chunkSize: Int = 1 << 16,
         now: @escaping @Sendable () -> ModificationTime = { SampleTree.time },
         availableBytes: Int64? = nil

@@ -39,7 +39,7 @@ public struct PeerHello: Sendable, Equatable {
             ("latestNanosecond", .number(Int(capabilities.times.upperBound.nanoseconds))),
             ("provesDigests", .bool(capabilities.provesDigests)),
             ("timePrecisionNanoseconds", .number(Int(capabilities.timePrecisionNanoseconds))),
-            ("concurrentScans", .number(capabilities.concurrentScans)),
+            ("concurrentScans", .number(capabilities.concurrentScans.upperBound)),
             ("weakerGuarantees", .array(capabilities.weakerGuarantees.map(JSONValue.string))),
         ])
         if let identity { object["identity"] = .string(identity) }
@@ -75,7 +75,7 @@ public struct PeerHello: Sendable, Equatable {
                 provesDigests: provesDigests, timePrecisionNanoseconds: Int64(precision),
                 times: ModificationTime(
                     nanoseconds: Int64(earliest))...ModificationTime(nanoseconds: Int64(latest)),
-                concurrentScans: min(max(concurrent, 1), 16),
+                concurrentScans: 1...min(max(concurrent, 1), 16),
                 weakerGuarantees: (value["weakerGuarantees"]?.array ?? []).compactMap { $0.string?.printable }
             ),
             mayWrite: mayWrite)
@@ -175,6 +175,7 @@ public struct PeerBegin: Sendable, Equatable {
         var object = JSONObject([
             ("scan", .string(scan.rawValue)), ("durability", .string(options.durability.rawValue)),
             ("verifiesContent", .bool(options.verifiesContent)),
+            ("lockWait", .number(options.lockWait / .seconds(1))),
         ])
         if let base { object["base"] = .string(base.rawValue) }
         if let trash = options.trash { object["trash"] = .string(trash) }
@@ -186,14 +187,16 @@ public struct PeerBegin: Sendable, Equatable {
         guard let scan = value["scan"]?.string,
             let durability = value["durability"]?.string
                 .flatMap(TransactionOptions.Durability.init(rawValue:)),
-            let verifies = value["verifiesContent"]?.bool
+            let verifies = value["verifiesContent"]?.bool, let wait = value["lockWait"]?.double, wait >= 0
         else { throw PeerFrameDecoder.invalid("a transaction without its scan") }
         let trash = value["trash"]?.string
         // It becomes the name of a directory.
         if let trash { _ = try ScanID(trash) }
         self.init(
             scan: try ScanID(scan), base: value["base"]?.string.map(ScanRevision.init(rawValue:)),
-            options: TransactionOptions(durability: durability, trash: trash, verifiesContent: verifies))
+            options: TransactionOptions(
+                durability: durability, trash: trash, verifiesContent: verifies,
+                lockWait: min(.seconds(min(wait, 1e6)), PeerProtocol.longestWait)))
     }
 }
 

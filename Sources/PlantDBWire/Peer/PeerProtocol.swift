@@ -26,6 +26,9 @@ public enum PeerProtocol {
     public static let base = "sync/v1"
     /// How long a lock or a transaction lives without a request for it.
     public static let leaseSeconds = 60
+    /// How long a server waits for a lock before it answers: without an answer for longer, connections are
+    /// given up on the way.
+    public static let longestWait = Duration.seconds(20)
     /// The media type of a stream of ``PeerFrame``s.
     public static let framesType = "application/x-plantdb-frames"
     /// JSON bodies of requests larger than this are refused.

@@ -49,11 +49,48 @@ extension SFTPSession {
 
     /// nil: there is nothing of that name. Of a symbolic link itself.
     public func attributes(of path: RemotePath) async throws(SFTPError) -> FileAttributes? {
-        do throws(SFTPError) {
-            guard case .attributes(let attributes) = try await request(.lstat(path)) else {
-                throw SFTPError(.protocolViolation, "no attributes for \(path)")
+        try await attributes(of: [path])[0].get()
+    }
+
+    /// The same of several, in one round trip, in their order.
+    public func attributes(of paths: [RemotePath]) async -> [Result<FileAttributes?, SFTPError>] {
+        await requestInOrder(paths.map { .lstat($0) }).map { answer in
+            switch answer {
+            case .success(.attributes(let attributes)): .success(attributes)
+            case .success: .failure(SFTPError(.protocolViolation, "no attributes for a file"))
+            case .failure(let error):
+                error.code == .status(.noSuchFile) ? .success(nil) : .failure(error)
             }
-            return attributes
+        }
+    }
+
+    /// The bytes of a small file, in two round trips; nil: it is not there.
+    ///
+    /// - Parameter limit: no more than about so many are read.
+    public func contents(of path: RemotePath, limit: Int) async throws(SFTPError) -> [UInt8]? {
+        do throws(SFTPError) {
+            guard case .handle(let handle) = try await request(.open(path, .read)) else { return nil }
+            defer { submit(.close(handle)) { _ in } }
+            var result: [UInt8] = []
+            while result.count < limit {
+                // The end comes with the last bytes, mostly with the first.
+                let answers = await requestInOrder([
+                    .read(handle, offset: UInt64(result.count), length: 32 << 10), .fstat(handle),
+                ])
+                do throws(SFTPError) {
+                    guard case .data(let bytes) = try answers[0].get(), !bytes.isEmpty else { break }
+                    result += bytes
+                } catch {
+                    if error.code == .status(.endOfFile) { break }
+                    throw error
+                }
+                if case .success(.attributes(let attributes)) = answers[1],
+                    attributes.size == UInt64(result.count)
+                {
+                    break
+                }
+            }
+            return result
         } catch {
             if error.code == .status(.noSuchFile) { return nil }
             throw error
@@ -66,7 +103,11 @@ extension SFTPSession {
     /// Servers must do in this order what concerns one file (draft-ietf-secsh-filexfer-02, section
     /// 6.1); OpenSSH's does everything in order.
     public func requestInOrder(_ requests: [SFTPRequest]) async -> [Result<SFTPReply, SFTPError>] {
-        let answers = Mutex([Result<SFTPReply, SFTPError>?](repeating: nil, count: requests.count))
+        let answers = Mutex(
+            (
+                known: [Result<SFTPReply, SFTPError>?](repeating: nil, count: requests.count),
+                missing: requests.count
+            ))
         guard !requests.isEmpty else { return [] }
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             for (index, request) in requests.enumerated() {
@@ -75,14 +116,15 @@ extension SFTPSession {
                         Result { () throws(SFTPError) in try view.reply(to: request).checked() }
                     }
                     let isLast = answers.withLock { answers in
-                        answers[index] = answer
-                        return !answers.contains { $0 == nil }
+                        answers.known[index] = answer
+                        answers.missing -= 1
+                        return answers.missing == 0
                     }
                     if isLast { continuation.resume() }
                 }
             }
         }
-        return answers.withLock { $0.compactMap { $0 } }
+        return answers.withLock { $0.known.compactMap { $0 } }
     }
 
     /// Sends all, many at a time, and waits for all answers.

@@ -23,6 +23,12 @@ public final class SFTPSession: Sendable {
         public func readBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.readBytes, wanted) }
         public func writeBytes(upTo wanted: Int) -> Int { Self.bytes(limits?.writeBytes, wanted) }
 
+        /// How many files one transfer has open: some ten may be at work on one session, beside listings.
+        var openFiles: Int {
+            guard let handles = limits?.openHandles, handles > 0 else { return 64 }
+            return min(64, max(4, Int(clamping: handles) / 16))
+        }
+
         private static func bytes(_ limit: UInt64?, _ wanted: Int) -> Int {
             guard let limit, limit > 0 else { return min(wanted, 32 << 10) }
             return min(wanted, Int(clamping: limit))

@@ -67,9 +67,8 @@ extension SFTPSession {
 
 /// Keeps a session busy with reads.
 private final class FileDownload<Sink: DownloadSink>: Sendable {
-    /// Requests on the way, and files open, of one session.
+    /// Requests on the way, of one session.
     private static var requestLimit: Int { 64 }
-    private static var fileLimit: Int { 64 }
     /// Of open files, what is not asked for yet: no more is kept from other sessions.
     private static var lookahead: UInt64 { 8 << 20 }
 
@@ -194,7 +193,7 @@ private final class FileDownload<Sink: DownloadSink>: Sendable {
                 return .read(slot: gap.slot, handle, offset: gap.offset, length: gap.length, isLast: false)
             }
             if let slot = state.ready.first, let action = nextRead(of: slot, &state) { return action }
-            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit,
+            if !state.isExhausted, state.stop == nil, state.files.count < session.server.openFiles,
                 state.unasked < Self.lookahead
             {
                 if let item = sink.next() {

@@ -64,9 +64,8 @@ extension SFTPSession {
 
 /// Keeps a session busy with writes.
 private final class FileUpload<Source: UploadSource>: Sendable {
-    /// Bytes on the way, and files open, of one session. ssh lets 2 MiB through a channel until they are taken.
+    /// Bytes on the way, of one session. ssh lets 2 MiB through a channel until they are taken.
     private static var windowBytes: Int { 2 << 20 }
-    private static var fileLimit: Int { 64 }
     /// Of open files, what is not sent yet: no more is kept from other sessions.
     private static var lookahead: UInt64 { 8 << 20 }
 
@@ -185,7 +184,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
         }
         if state.bytesOnTheWay < Self.windowBytes {
             if let slot = state.ready.first, let action = nextWrite(of: slot, &state) { return action }
-            if !state.isExhausted, state.stop == nil, state.files.count < Self.fileLimit,
+            if !state.isExhausted, state.stop == nil, state.files.count < session.server.openFiles,
                 state.unsent < Self.lookahead
             {
                 if let item = source.next() {

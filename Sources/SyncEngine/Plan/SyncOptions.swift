@@ -53,7 +53,7 @@ public struct SyncOptions: Sendable {
     public var verification: Verification = .auto
     public var durability: TransactionOptions.Durability = .auto
     public var selection = ScanSelection()
-    /// Scans at work at a time; nil: what both sides serve with profit.
+    /// Scans at work at a time; nil: by ``EndpointCapabilities/concurrentScans(with:)``.
     public var transfers: Int?
     /// How fast content may move, all scans together, on the mean; nil: as fast as it goes. Listings, and
     /// the digests of ``Comparison/checksum``, are not counted.

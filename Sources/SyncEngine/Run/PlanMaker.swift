@@ -8,8 +8,12 @@ struct PlanMaker: Sendable {
     /// For `--min-age`.
     let now: ModificationTime
 
-    /// Manifests that are read at a time: enough to hide the latency of either side.
-    private static let width = 4
+    /// Manifests that are read at a time: enough to hide how long either side takes to answer.
+    private var width: Int {
+        // Whoever reads every byte has enough to do.
+        if options.comparison == .checksum { return 4 }
+        return max(4, 2 * source.capabilities.concurrentScans(with: target.capabilities))
+    }
 
     /// What the source has of what was asked for. Cheap: one listing.
     ///
@@ -26,8 +30,8 @@ struct PlanMaker: Sendable {
         return (listing, selected)
     }
 
-    func plan() async throws(DatabaseError) -> SyncPlan {
-        let (listing, selected) = try await selectedScans()
+    /// - Parameters: what ``selectedScans()`` answered.
+    func plan(_ listing: DatabaseListing, _ selected: [ScanSummary]) async throws(DatabaseError) -> SyncPlan {
         let targetListing = try await target.listing()
         var plan = SyncPlan(scans: [], removedScans: [], failures: [], notices: [], targetFileCount: 0)
         for side in [source, target] {
@@ -43,18 +47,30 @@ struct PlanMaker: Sendable {
                     message: "there was no database at \(target.location) before"))
         }
         for skipped in listing.skipped { plan.note(skipped) }
+        let selector = ScanSelector(options.selection.scans)
+        let scansAtTarget = Set(targetListing.scans.lazy.filter { !$0.isStray }.map(\.scan))
         for summary in listing.scans {
             guard case .stray(let reason) = summary.kind else { continue }
+            if scansAtTarget.contains(summary.scan), selector.selects(summary.scan) {
+                plan.failures.append(noScanAnyMore(summary.scan, reason))
+                continue
+            }
             plan.notices.append(
                 SyncNotice(
                     kind: .stray, scan: summary.scan.rawValue,
                     message: "\(summary.scan) is not carried: \(reason)"))
         }
         var filesets: Set<String> = []
+        var metadataKeys: Set<String>? = []
         for outcome in try await forEach(selected.map(\.scan), planScanPatiently) {
             switch outcome {
             case .success(let planned):
                 filesets.formUnion(planned.filesets)
+                if let keys = planned.metadataKeys {
+                    metadataKeys?.formUnion(keys)
+                } else {
+                    metadataKeys = nil
+                }
                 plan.targetFileCount += planned.targetFileCount
                 plan.notices += planned.notices
                 if let scan = planned.plan { plan.scans.append(scan) }
@@ -62,12 +78,25 @@ struct PlanMaker: Sendable {
             }
         }
         if !selected.isEmpty, !options.selection.metadata.isEmpty, plan.scans.isEmpty, plan.failures.isEmpty {
+            if let metadataKeys { try refuseUnknownKeys(known: metadataKeys) }
             plan.notices.append(nothingSelected(of: selected.count))
         } else if !plan.scans.isEmpty, plan.failures.isEmpty {
             try refusePatternsWithoutFileset(among: filesets)
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         return plan
+    }
+
+    /// A folder that lost what made it a scan: nothing is carried, and nobody may take the two for equal.
+    private func noScanAnyMore(_ scan: ScanID, _ reason: String) -> ScanFailure {
+        ScanFailure(
+            scan: scan,
+            errors: [
+                DatabaseError(
+                    .invalidData,
+                    "scan \(scan) is no scan at the source any more (\(reason)), and the target still has it: "
+                        + "nothing of it was changed; repair it at the source (plantdb check)", scan: scan)
+            ])
     }
 
     // MARK: One scan
@@ -78,6 +107,8 @@ struct PlanMaker: Sendable {
         var notices: [SyncNotice] = []
         /// That the source has, by its index or as folders; empty unless only some are wanted.
         var filesets: [String] = []
+        /// Those of ``ScanSelection/metadata`` that the scan has; nil: nobody looked.
+        var metadataKeys: Set<String>?
         var targetFileCount = 0
     }
 
@@ -101,7 +132,7 @@ struct PlanMaker: Sendable {
         guard let ours = try await source.manifest(of: scan, detail: .listing) else {
             throw DatabaseError(.sourceChanged, "scan \(scan) vanished from the source", scan: scan)
         }
-        if let notice = try await reasonToLeaveOut(ours) { return PlannedScan(notices: [notice]) }
+        if let leftOut = try await leavingOut(ours) { return leftOut }
         var theirs = try await target.manifest(of: scan, detail: .listing)
         var compared = ours
         if detail == .digests, theirs != nil {
@@ -231,13 +262,15 @@ struct PlanMaker: Sendable {
     }
 
     /// `--min-age` and `--where`.
-    private func reasonToLeaveOut(_ manifest: ScanManifest) async throws(DatabaseError) -> SyncNotice? {
+    private func leavingOut(_ manifest: ScanManifest) async throws(DatabaseError) -> PlannedScan? {
         let scan = manifest.scan
         try refuseFuture(manifest)
         if isTooYoung(manifest) {
-            return SyncNotice(
-                kind: .notSelected, scan: scan.rawValue,
-                message: "scan \(scan) is left alone: it changed less than the minimum age ago")
+            return PlannedScan(notices: [
+                SyncNotice(
+                    kind: .notSelected, scan: scan.rawValue,
+                    message: "scan \(scan) is left alone: it changed less than the minimum age ago")
+            ])
         }
         guard !options.selection.metadata.isEmpty else { return nil }
         var metadata: JSONValue = .object(JSONObject())
@@ -246,16 +279,36 @@ struct PlanMaker: Sendable {
                 throw error.locating(scan: scan, path: ScanPath.scanMetadata.rawValue)
             }
         }
-        let failing = options.selection.metadata.first {
-            metadata.metadataValue(atDottedKey: $0.key) != $0.value
+        var known: Set<String> = []
+        var failing: MetadataCondition?
+        for condition in options.selection.metadata {
+            let value = metadata.metadataValue(atDottedKey: condition.key)
+            if value != nil { known.insert(condition.key) }
+            if value != condition.value { failing = failing ?? condition }
         }
         guard let failing else { return nil }
-        return SyncNotice(
-            kind: .notSelected, scan: scan.rawValue,
-            message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)".printable)
+        return PlannedScan(
+            notices: [
+                SyncNotice(
+                    kind: .notSelected, scan: scan.rawValue,
+                    message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)"
+                        .printable)
+            ], metadataKeys: known)
     }
 
-    /// A key that is spelled wrong looks like this, and like success otherwise.
+    /// - Throws: ``DatabaseError/Code/notFound`` for a key that no scan has: mistyped, it would look like
+    ///   a database in which nothing is to be done.
+    private func refuseUnknownKeys(known: Set<String>) throws(DatabaseError) {
+        guard let unknown = options.selection.metadata.first(where: { !known.contains($0.key) }) else {
+            return
+        }
+        throw DatabaseError(
+            .notFound,
+            "none of the selected scans has “\(unknown.key)” in its metadata (--where); nothing was changed"
+                .printable)
+    }
+
+    /// A value that is spelled wrong looks like this, and like success otherwise.
     private func nothingSelected(of count: Int) -> SyncNotice {
         let wanted = options.selection.metadata.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
         return SyncNotice(
@@ -278,13 +331,7 @@ struct PlanMaker: Sendable {
         }
     }
 
-    private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {
-        SyncNotice(
-            kind: .notSelected, scan: scan.rawValue,
-            message: "scan \(scan) is not removed from the target: \(reason)")
-    }
-
-    private func isTooYoung(_ manifest: ScanManifest) -> Bool {
+    func isTooYoung(_ manifest: ScanManifest) -> Bool {
         guard let age = options.selection.minimumAge,
             let newest = manifest.lazy.compactMap(\.modified).max()
         else { return false }
@@ -305,61 +352,6 @@ struct PlanMaker: Sendable {
             scan: manifest.scan, path: entry.path.rawValue)
     }
 
-    // MARK: Scans to remove
-
-    private func planRemovals(
-        from targetListing: DatabaseListing, source: DatabaseListing, into plan: inout SyncPlan
-    ) async throws(DatabaseError) {
-        // Who asks for some filesets asks for no whole scan to go.
-        guard options.deletion != .never, options.selection.metadata.isEmpty,
-            !options.selection.selectsFilesets
-        else { return }
-        guard !source.skipped.contains(where: \.hidesContent) else {
-            plan.notices.append(
-                SyncNotice(
-                    kind: .weakerGuarantee, scan: nil,
-                    message: "no scan is removed from the target: the source could not be listed completely"))
-            return
-        }
-        let known = SourceNames(source)
-        let selector = ScanSelector(options.selection.scans)
-        var staying = targetListing.scans
-        let isGone = { (summary: ScanSummary) in
-            !summary.isStray && !known.has(summary.scan) && selector.selects(summary.scan)
-        }
-        // Members before their containers.
-        let order = staying.filter(isGone).map(\.scan).sorted { $0 > $1 }
-        guard target.capabilities.removes else {
-            plan.notices += order.map { notRemoved($0, because: "its server cannot remove scans") }
-            return
-        }
-        staying.removeAll(where: isGone)
-        let target = target
-        let outcomes = try await forEach(order) { scan throws(DatabaseError) in
-            try await target.manifest(of: scan, detail: .listing)
-        }
-        // What stays keeps the timelapse that it is in.
-        var keptContainers = Set(staying.compactMap(\.scan.container))
-        for outcome in outcomes {
-            switch outcome {
-            case .success(let manifest?) where isTooYoung(manifest):
-                if let container = manifest.scan.container { keptContainers.insert(container) }
-                plan.notices.append(
-                    notRemoved(manifest.scan, because: "it changed less than the minimum age ago"))
-            case .success(let manifest?) where keptContainers.contains(manifest.scan):
-                plan.notices.append(notRemoved(manifest.scan, because: "it holds what is not removed"))
-            case .success(let manifest?):
-                plan.targetFileCount += manifest.fileCount
-                plan.removedScans.append(
-                    ScanRemoval(
-                        scan: manifest.scan, base: manifest.revision, fileCount: manifest.fileCount,
-                        byteCount: manifest.byteCount))
-            case .success(nil): break
-            case .failure(let failure): plan.failures.append(failure)
-            }
-        }
-    }
-
     // MARK: A few at a time
 
     enum Outcome<Value: Sendable>: Sendable {
@@ -369,62 +361,19 @@ struct PlanMaker: Sendable {
 
     /// In the order of `scans`, whatever finishes first.
     /// - Throws: cancellation only.
-    private func forEach<Value: Sendable>(
+    func forEach<Value: Sendable>(
         _ scans: [ScanID], _ body: @escaping @Sendable (ScanID) async throws(DatabaseError) -> Value
     ) async throws(DatabaseError) -> [Outcome<Value>] {
-        let outcomes = await withTaskGroup(of: (Int, Outcome<Value>).self) { group in
-            var results = [Outcome<Value>?](repeating: nil, count: scans.count)
-            var next = 0
-            func start() {
-                guard next < scans.count, !Task.isCancelled else { return }
-                let index = next
-                next += 1
-                group.addTask {
-                    do throws(DatabaseError) { return (index, .success(try await body(scans[index]))) } catch
-                    {
-                        return (
-                            index,
-                            .failure(
-                                ScanFailure(scan: scans[index], errors: [error.locating(scan: scans[index])]))
-                        )
-                    }
-                }
+        let outcomes = await concurrently(scans, atATime: width) { scan in
+            do throws(DatabaseError) {
+                try DatabaseError.checkCancellation(while: "comparing the two databases")
+                return Outcome.success(try await body(scan))
+            } catch {
+                return .failure(ScanFailure(scan: scan, errors: [error.locating(scan: scan)]))
             }
-            for _ in 0..<Self.width { start() }
-            for await (index, outcome) in group {
-                results[index] = outcome
-                start()
-            }
-            return results
         }
         try DatabaseError.checkCancellation(while: "comparing the two databases")
-        return outcomes.compactMap { $0 }
-    }
-}
-
-/// What the source has under the name of a scan, in whatever form: the target's is not removed
-/// for it, since nobody took it away.
-private struct SourceNames {
-    private let scans: Set<ScanID>
-    private let timelapses: Set<ScanID>
-    /// Links and the like, as they are shown.
-    private let skipped: Set<String>
-
-    init(_ listing: DatabaseListing) {
-        scans = Set(listing.scans.map(\.scan))
-        timelapses = Set(listing.scans.filter { $0.kind == .timelapse }.map(\.scan))
-        skipped = Set(listing.skipped.map(\.path))
-    }
-
-    func has(_ scan: ScanID) -> Bool {
-        if isListed(scan) { return true }
-        // Only where the source's is a timelapse too is known what is not in it.
-        guard let container = scan.container else { return false }
-        return isListed(container) && !timelapses.contains(container)
-    }
-
-    private func isListed(_ scan: ScanID) -> Bool {
-        scans.contains(scan) || skipped.contains(scan.rawValue.printable)
+        return outcomes
     }
 }
 

@@ -71,23 +71,8 @@ struct PlanRun: Sendable {
     private func runAll(_ scans: [ScanPlan], _ ending: Ending) async -> [ScanReport] {
         let width =
             transfer.options.transfers
-            ?? min(transfer.source.capabilities.concurrentScans, transfer.target.capabilities.concurrentScans)
-        return await withTaskGroup(of: (Int, ScanReport).self) { group in
-            var results = [ScanReport?](repeating: nil, count: scans.count)
-            var next = 0
-            func start() {
-                guard next < scans.count else { return }
-                let index = next
-                next += 1
-                group.addTask { (index, await run(scans[index], ending)) }
-            }
-            for _ in 0..<max(1, width) { start() }
-            for await (index, report) in group {
-                results[index] = report
-                start()
-            }
-            return results.compactMap { $0 }
-        }
+            ?? transfer.source.capabilities.concurrentScans(with: transfer.target.capabilities)
+        return await concurrently(scans, atATime: width) { await run($0, ending) }
     }
 
     private func run(_ plan: ScanPlan, _ ending: Ending) async -> ScanReport {

@@ -8,6 +8,7 @@ struct ScanTransfer: Sendable {
     let options: SyncOptions
     let runID: RunID
     private let bandwidth: BandwidthLimit?
+    private let budget: ContentBudget
 
     init(
         source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions, runID: RunID
@@ -16,6 +17,7 @@ struct ScanTransfer: Sendable {
         self.target = target
         self.options = options
         self.runID = runID
+        budget = ContentBudget(largeScans: options.transfers ?? 2)
         bandwidth = options.bytesPerSecond.map(BandwidthLimit.init(bytesPerSecond:))
     }
 
@@ -27,11 +29,14 @@ struct ScanTransfer: Sendable {
     var transactionOptions: TransactionOptions {
         TransactionOptions(
             durability: options.durability, trash: options.usesTrash ? runID.rawValue : nil,
-            verifiesContent: options.verification == .full)
+            verifiesContent: options.verification == .full, lockWait: options.lockWait)
     }
 
     /// Publishes the scan, or changes nothing and throws.
     func run(_ plan: ScanPlan, meter: ByteMeter) async throws(Failure) {
+        // Before anything is held: a transaction that waits is given up by its server after a minute.
+        let share = await budget.take(plan.bytesToTransfer)
+        defer { budget.giveBack(share) }
         let lock: any DatabaseLock
         do throws(DatabaseError) {
             lock =

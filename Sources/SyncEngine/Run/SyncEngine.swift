@@ -17,6 +17,9 @@ public struct SyncEngine: Sendable {
         self.options = options
     }
 
+    /// A listing of the source that is older is made again once the locks are there.
+    private static let freshness = Duration.seconds(2)
+
     private var planMaker: PlanMaker {
         PlanMaker(source: source, target: target, options: options, now: WallClock.now)
     }
@@ -28,7 +31,8 @@ public struct SyncEngine: Sendable {
     ///   throws; `cancelled`. What fails for one scan is in the plan instead.
     public func plan() async throws(DatabaseError) -> SyncPlan {
         try refuseOverlap()
-        return try await planMaker.plan()
+        let (listing, selected) = try await planMaker.selectedScans()
+        return try await planMaker.plan(listing, selected)
     }
 
     /// Locks both sides, plans, and carries the plan out.
@@ -46,8 +50,8 @@ public struct SyncEngine: Sendable {
         for side in [source, target] { side.tellWaits { sink.send(.waiting($0)) } }
         var report = SyncReport(runID: runID)
         do throws(DatabaseError) {
-            try await locked(sink) { () async throws(DatabaseError) in
-                let plan = try await planMaker.plan()
+            try await locked(sink) { listing, selected throws(DatabaseError) in
+                let plan = try await planMaker.plan(listing, selected)
                 report.notices = plan.notices
                 sink.send(.planned(plan))
                 if let refusal = plan.deletionRefusal(options) { throw refusal }
@@ -74,20 +78,29 @@ public struct SyncEngine: Sendable {
 
     /// Runs `body` with both sides locked, and unlocks whatever happens. The source is looked
     /// at before the target is touched.
+    ///
+    /// - Parameter body: gets what the source has of what was asked for.
     private func locked(
-        _ sink: EventSink, _ body: () async throws(DatabaseError) -> Void
+        _ sink: EventSink,
+        _ body: (DatabaseListing, [ScanSummary]) async throws(DatabaseError) -> Void
     ) async throws(DatabaseError) {
         try refuseOverlap()
-        _ = try await planMaker.selectedScans()
         if options.lockWait > .zero { sink.send(.waiting("for the locks of both databases")) }
         let sourceLock: any DatabaseLock =
             options.locksSource
             ? try await source.acquireLock(.database, mode: .shared, wait: options.lockWait) : NoLock()
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
+            let looked = ContinuousClock.now
+            var (listing, selected) = try await planMaker.selectedScans()
             let targetLock = try await target.acquireLock(.database, mode: .exclusive, wait: options.lockWait)
             do throws(DatabaseError) {
-                try await body()
+                // Whoever held the target may have brought scans to both sides: they must not be taken for
+                // scans that only the target has.
+                if options.deletion != .never || ContinuousClock.now - looked > Self.freshness {
+                    (listing, selected) = try await planMaker.selectedScans()
+                }
+                try await body(listing, selected)
                 outcome = .success(())
             } catch { outcome = .failure(error) }
             await targetLock.release()

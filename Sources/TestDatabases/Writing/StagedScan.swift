@@ -19,7 +19,7 @@ final class StagedScan: Sendable {
 
     /// From the outside in.
     private static func stagingFolders(in root: String) -> [String] {
-        [root + "/.plantdb-sync", root + "/.plantdb-sync/staging"]
+        [root + "/" + DatabaseLayout.work, root + "/" + DatabaseLayout.staging]
     }
 
     /// - Throws: `alreadyExists` if the database has a scan (or anything) of that name.

@@ -42,7 +42,7 @@ struct CheckCommand: AsyncParsableCommand {
         let globs = scanGlobs.map { Glob($0.hasSuffix("/") ? String($0.dropLast()) : $0) }
         let report = try await withDatabase(database, opener) { database in
             let checker = DatabaseChecker(
-                source: database, concurrentScans: database.capabilities.concurrentScans)
+                source: database, concurrentScans: database.capabilities.concurrentScans.lowerBound)
             return try await checker.run { scan in
                 globs.isEmpty || globs.contains { $0.matches(scan.rawValue) }
             }

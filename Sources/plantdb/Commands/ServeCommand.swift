@@ -83,7 +83,9 @@ struct ServeCommand: AsyncParsableCommand {
         let console = Console()
         Running.shared.console = console
         let place = try DatabaseOpener().place(of: database)
-        if !place.location.contains("://") { configuration.accounts = place.location + "/users.json" }
+        if !place.location.contains("://") {
+            configuration.accounts = place.location + "/" + DatabaseLayout.accounts
+        }
         let settings = configuration
         try await withDatabase(database, DatabaseOpener()) { endpoint in
             var logger = Logger(

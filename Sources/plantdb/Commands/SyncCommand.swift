@@ -130,7 +130,9 @@ struct SyncCommand: AsyncParsableCommand {
         }
         do {
             try await withDatabase(source, opener) { sourceDatabase in
-                try await withDatabase(target, as: .target, opener) { targetDatabase in
+                try await withDatabase(
+                    target, as: safety.existingTarget ? .existingTarget : .target, opener
+                ) { targetDatabase in
                     let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,

@@ -34,7 +34,7 @@ struct RemoteOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The account to write to a PlantDB server with; its password as above.", valueName: "name"))
+            "The account to write to a server with; its password as above.", valueName: "name"))
     var user: String?
 
     @Option(

@@ -24,6 +24,9 @@ struct SafetyOptions: ParsableArguments {
             valueName: "how"))
     var verify = SyncOptions.Verification.auto
 
+    @Flag(help: "TARGET must be a database already: where its disk is not mounted, the run ends with 10.")
+    var existingTarget = false
+
     @Flag(help: "Delete at the target what the source does not have.")
     var delete = false
 
@@ -58,7 +61,7 @@ struct SafetyOptions: ParsableArguments {
 struct TransferOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Scans at work at a time. (default: what both sides serve with profit)", valueName: "n"),
+            "Scans at work at a time. (default: two, eight over a line that answers late)", valueName: "n"),
         transform: Transforms.positive)
     var transfers: Int?
 

@@ -21,12 +21,6 @@ enum CalendarText {
         return "\(date(parts))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
     }
 
-    static var now: ModificationTime {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        return ModificationTime(seconds: Int64(now.tv_sec), nanoseconds: Int64(now.tv_nsec))
-    }
-
     private static func date(_ parts: tm) -> String {
         "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
     }

@@ -22,7 +22,7 @@ enum ReportText {
         let scanCounts: [(String, Int)] = [
             ("created", scans(.created)), ("updated", scans(.updated)), ("removed", scans(.removed)),
             ("unchanged", report.scansUnchanged), ("failed", scans(.failed)),
-            ("not done", scans(.notDone)),
+            ("not done", scans(.notDone)), ("left alone", report.notices.scansLeftAlone),
         ]
         let fileCounts: [(String, Int)] = [
             ("moved", totals.filesMoved), ("unchanged", totals.filesUnchanged),
@@ -124,6 +124,8 @@ enum ReportText {
         if plan.filesToDelete > 0 { parts.append("\(Sizes.count(plan.filesToDelete, "file")) to delete") }
         if unresolved > 0 { parts.append("\(Sizes.grouped(unresolved)) unresolved") }
         if !plan.failures.isEmpty { parts.append("\(Sizes.count(plan.failures.count, "scan")) failed") }
+        let leftAlone = plan.notices.scansLeftAlone
+        if leftAlone > 0 { parts.append("\(Sizes.grouped(leftAlone)) left alone (-v says why)") }
         return ["Plan   " + parts.joined(separator: ", ")]
     }
 
@@ -147,5 +149,12 @@ enum ReportText {
             )
         }
         return lines + plan.removedScans.map(ItemizedLine.line(of:))
+    }
+}
+
+extension [SyncNotice] {
+    /// By `--min-age` or `--where`.
+    fileprivate var scansLeftAlone: Int {
+        reduce(0) { $0 + ($1.kind == .notSelected && $1.scan != nil ? 1 : 0) }
     }
 }

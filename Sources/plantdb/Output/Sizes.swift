@@ -17,12 +17,14 @@ enum Sizes {
             ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\(Int(value.rounded())) \(units[unit])"
     }
 
-    /// Reads `500k`, `10M`, `1.5G`, and `10Mi` in powers of 1024; nil for anything else: a number without
+    /// Reads `500k`, `10M`, `1.5G`, and `10Mi` in powers of 1024, with or without a `B` behind them; nil for anything else: a number without
     /// a unit says nothing.
     static func parse(_ text: String) -> Int64? {
         let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let scale: Double
-        switch text.dropFirst(number.count).lowercased() {
+        var unit = text.dropFirst(number.count).lowercased()
+        if unit.count > 1, unit.last == "b" { unit.removeLast() }
+        switch unit {
         case "k": scale = 1e3
         case "m": scale = 1e6
         case "g": scale = 1e9

@@ -60,8 +60,20 @@ struct DatabaseOpener: Sendable {
             let place = try place(of: given)
             return try await openDatabase(place.location, as: role, access: place.access)
         } catch {
-            throw CommandFailure(error, opening: true)
+            throw CommandFailure(suggestingName(given, error), opening: true)
         }
+    }
+
+    /// A name without its colon is a path.
+    private func suggestingName(_ given: String, _ error: DatabaseError) -> DatabaseError {
+        guard error.code == .notFound || error.code == .notADatabase,
+            NamedDatabase.name(in: given + ":") != nil,
+            // What cannot be read there is no reason to say something else.
+            let known = try? configuration?.databases(), known.contains(where: { $0.name == given })
+        else { return error }
+        return DatabaseError(
+            error.code, error.message + "; did you mean “\(given):”, the database of that name?",
+            cause: error.cause)
     }
 }
 

@@ -22,7 +22,7 @@ final class LogFile: Sendable {
 
     /// A log that fails (a full disk) does not end a run; it is said once.
     func write(_ line: String) {
-        if Descriptor.writeAll("\(CalendarText.utc(CalendarText.now)) \(line)\n", to: descriptor) { return }
+        if Descriptor.writeAll("\(CalendarText.utc(WallClock.now)) \(line)\n", to: descriptor) { return }
         let reason = String(cString: strerror(errno))
         guard !hasFailed.exchange(true, ordering: .relaxed) else { return }
         Descriptor.writeAll("plantdb: the log file cannot be written: \(reason)\n", to: STDERR_FILENO)

@@ -4,10 +4,10 @@ import PlantDBCore
 import ZipStream
 
 /// A scan as a ZIP archive, streamed from the first byte.
-struct RestArchive: Sendable {
+struct ServedArchive: Sendable {
     let manifest: ScanManifest
     let endpoint: any DatabaseEndpoint
-    let dialect: RestDialect
+    let dialect: ServedDialect
 
     private var selection: EntrySelection {
         EntrySelection(

@@ -3,9 +3,9 @@
 ///
 /// Paced from the first request on, a client never sees status 429 unless somebody else asks from
 /// the same address.
-public struct RequestWindow: Sendable, Hashable {
-    public let limit: Int
-    public let span: Duration
+struct RequestWindow: Sendable, Hashable {
+    let limit: Int
+    let span: Duration
     /// When the last requests were admitted, ascending; no more than `limit`.
     private var admitted: [Duration] = []
     /// After a refusal: nothing is sent before.
@@ -16,7 +16,7 @@ public struct RequestWindow: Sendable, Hashable {
     private static let longestGuess = Duration.seconds(20)
 
     /// - Parameter span: upstream counts over 60 s, and was seen to admit again after 60.3.
-    public init(limit: Int, span: Duration = .milliseconds(60_500)) {
+    init(limit: Int, span: Duration = .milliseconds(60_500)) {
         self.limit = limit
         self.span = span
     }
@@ -24,7 +24,7 @@ public struct RequestWindow: Sendable, Hashable {
     /// Takes a place for a request now, if there is one.
     ///
     /// - Returns: zero: send it. Else how long to wait before asking again.
-    public mutating func admit(at now: Duration) -> Duration {
+    mutating func admit(at now: Duration) -> Duration {
         let wait = delay(at: now)
         guard wait == .zero else { return wait }
         admitted.removeAll { $0 + span <= now }
@@ -33,7 +33,7 @@ public struct RequestWindow: Sendable, Hashable {
     }
 
     /// How long the last of `count` requests would wait if they began now; zero changes nothing.
-    public func delay(of count: Int = 1, at now: Duration) -> Duration {
+    func delay(of count: Int = 1, at now: Duration) -> Duration {
         let used = admitted.filter { $0 + span > now }
         var wait = max(.zero, closedUntil - now)
         let beyond = used.count + count - limit
@@ -49,7 +49,7 @@ public struct RequestWindow: Sendable, Hashable {
     /// The server refused a request that was admitted (status 429).
     ///
     /// - Parameter retryAfter: what the server said, if it did.
-    public mutating func refuse(at now: Duration, retryAfter: Duration? = nil) {
+    mutating func refuse(at now: Duration, retryAfter: Duration? = nil) {
         // It did not count.
         if !admitted.isEmpty { admitted.removeLast() }
         let guess = min(.seconds(2) * (1 << min(refusals, 4)), Self.longestGuess)
@@ -58,5 +58,5 @@ public struct RequestWindow: Sendable, Hashable {
     }
 
     /// The server served a request: the next refusal is a new one.
-    public mutating func serve() { refusals = 0 }
+    mutating func serve() { refusals = 0 }
 }

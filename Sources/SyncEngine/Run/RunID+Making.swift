@@ -1,15 +1,6 @@
 import Glibc
 import PlantDBCore
 
-/// The time of day.
-enum WallClock {
-    static var now: ModificationTime {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return ModificationTime(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
-    }
-}
-
 extension RunID {
     /// A new one: the time in UTC, and four random digits.
     public static func make() -> RunID {

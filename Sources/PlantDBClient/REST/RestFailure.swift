@@ -1,10 +1,10 @@
 import PlantDBCore
 
 /// What a server of upstream's says when it cannot do something.
-public enum RestFailure {
+enum RestFailure {
     /// The words of an error's body: JSON with `message` or `error` (which key depends on release
     /// and route), or plain text; nil for HTML and for nothing. At most 300 characters, printable.
-    public static func words(of body: [UInt8]) -> String? {
+    static func words(of body: [UInt8]) -> String? {
         var text: String?
         if case .object(let object)? = try? JSONValue(parsing: body) {  // Not JSON: it may be text.
             text = object["message"]?.string ?? object["error"]?.string
@@ -22,7 +22,7 @@ public enum RestFailure {
     /// - Parameters:
     ///   - server: its address.
     ///   - doing: "read the archive of scan x".
-    public static func error(status: Int, body: [UInt8], server: String, doing: String) -> DatabaseError {
+    static func error(status: Int, body: [UInt8], server: String, doing: String) -> DatabaseError {
         let failed = "\(server) did not \(doing)"
         let cause = words(of: body).map { "status \(status): \($0)" } ?? "status \(status)"
         func error(_ code: DatabaseError.Code, _ advice: String) -> DatabaseError {

@@ -1,5 +1,6 @@
-import PlantDBWire
 import Testing
+
+@testable import PlantDBClient
 
 /// A limit is kept from the first request on, whatever the times of the requests are.
 @Suite struct RequestWindowTests {

@@ -1,6 +1,7 @@
 import PlantDBCore
-import PlantDBWire
 import Testing
+
+@testable import PlantDBClient
 
 /// Which release a home page is of, and what its routes are.
 @Suite struct RestDialectTests {

@@ -1,0 +1,89 @@
+import PlantDBCore
+
+/// The scans that only the target has, where they are to go.
+extension PlanMaker {
+    func planRemovals(
+        from targetListing: DatabaseListing, source: DatabaseListing, into plan: inout SyncPlan
+    ) async throws(DatabaseError) {
+        // Who asks for some filesets asks for no whole scan to go.
+        guard options.deletion != .never, options.selection.metadata.isEmpty,
+            !options.selection.selectsFilesets
+        else { return }
+        guard !source.skipped.contains(where: \.hidesContent) else {
+            plan.notices.append(
+                SyncNotice(
+                    kind: .weakerGuarantee, scan: nil,
+                    message: "no scan is removed from the target: the source could not be listed completely"))
+            return
+        }
+        let known = SourceNames(source)
+        let selector = ScanSelector(options.selection.scans)
+        var staying = targetListing.scans
+        let isGone = { (summary: ScanSummary) in
+            !summary.isStray && !known.has(summary.scan) && selector.selects(summary.scan)
+        }
+        // Members before their containers.
+        let order = staying.filter(isGone).map(\.scan).sorted { $0 > $1 }
+        guard target.capabilities.removes else {
+            plan.notices += order.map { notRemoved($0, because: "its server cannot remove scans") }
+            return
+        }
+        staying.removeAll(where: isGone)
+        let target = target
+        let outcomes = try await forEach(order) { scan throws(DatabaseError) in
+            try await target.manifest(of: scan, detail: .listing)
+        }
+        // What stays keeps the timelapse that it is in.
+        var keptContainers = Set(staying.compactMap(\.scan.container))
+        for outcome in outcomes {
+            switch outcome {
+            case .success(let manifest?) where isTooYoung(manifest):
+                if let container = manifest.scan.container { keptContainers.insert(container) }
+                plan.notices.append(
+                    notRemoved(manifest.scan, because: "it changed less than the minimum age ago"))
+            case .success(let manifest?) where keptContainers.contains(manifest.scan):
+                plan.notices.append(notRemoved(manifest.scan, because: "it holds what is not removed"))
+            case .success(let manifest?):
+                plan.targetFileCount += manifest.fileCount
+                plan.removedScans.append(
+                    ScanRemoval(
+                        scan: manifest.scan, base: manifest.revision, fileCount: manifest.fileCount,
+                        byteCount: manifest.byteCount))
+            case .success(nil): break
+            case .failure(let failure): plan.failures.append(failure)
+            }
+        }
+    }
+
+    private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {
+        SyncNotice(
+            kind: .notSelected, scan: scan.rawValue,
+            message: "scan \(scan) is not removed from the target: \(reason)")
+    }
+}
+
+/// What the source has under the name of a scan, in whatever form: the target's is not removed
+/// for it, since nobody took it away.
+private struct SourceNames {
+    private let scans: Set<ScanID>
+    private let timelapses: Set<ScanID>
+    /// Links and the like, as they are shown.
+    private let skipped: Set<String>
+
+    init(_ listing: DatabaseListing) {
+        scans = Set(listing.scans.map(\.scan))
+        timelapses = Set(listing.scans.filter { $0.kind == .timelapse }.map(\.scan))
+        skipped = Set(listing.skipped.map(\.path))
+    }
+
+    func has(_ scan: ScanID) -> Bool {
+        if isListed(scan) { return true }
+        // Only where the source's is a timelapse too is known what is not in it.
+        guard let container = scan.container else { return false }
+        return isListed(container) && !timelapses.contains(container)
+    }
+
+    private func isListed(_ scan: ScanID) -> Bool {
+        scans.contains(scan) || skipped.contains(scan.rawValue.printable)
+    }
+}
