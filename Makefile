@@ -9,8 +9,6 @@ SWIFT ?= swift
 SOURCES := Sources Tests Examples Package.swift
 # With Swift's library inside the command starts in half the time, and runs where there is no Swift.
 RELEASE := --configuration release --static-swift-stdlib
-# Without the index that editors make for themselves, it is a fifth faster.
-BUILD_TESTS = $(SWIFT) build --build-tests --disable-index-store
 # More arguments for the benchmark: make bench BENCH='--only large --rounds 3'
 BENCH ?=
 # More arguments for the tests: make test TEST='--only SyncEngineTests --filter planner'
@@ -28,17 +26,17 @@ demo: release ## build, then watch scans move between two databases in a tempora
 
 .PHONY: test
 test: set-up-test lint ## the whole test suite, with lint
-	$(BUILD_TESTS)
+	$(SWIFT) build --build-tests
 	@Scripts/test.sh $(TEST)
 
 .PHONY: soak
 soak: set-up-test ## the fault, SSH and upstream tests at full depth (an hour or more)
-	$(BUILD_TESTS)
+	$(SWIFT) build --build-tests
 	@PLANTDB_SOAK=1 Scripts/test.sh --only 'FaultTests PlantDBSFTPTests SFTPClientTests UpstreamTests' $(TEST)
 
 .PHONY: interop
 interop: set-up-test ## sync with PlantDB's own servers of all four releases (five minutes)
-	$(BUILD_TESTS)
+	$(SWIFT) build --build-tests
 	@PLANTDB_INTEROP=all Scripts/test.sh --only InteropTests $(TEST)
 
 .PHONY: release

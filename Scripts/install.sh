@@ -20,12 +20,19 @@ mkdir -p "$destination/share/bash-completion/completions" "$destination/share/zs
 "$plantdb" completion zsh >"$destination/share/zsh/site-functions/_plantdb"
 "$plantdb" completion fish >"$destination/share/fish/vendor_completions.d/plantdb.fish"
 case $prefix in
-"$HOME"/*) units=${DESTDIR:-}$HOME/.config/systemd/user ;;
-*) units=$destination/lib/systemd/user ;;
+"$HOME"/*)
+    units=${DESTDIR:-}$HOME/.config/systemd/user
+    # So that the units may be copied to another home (systemd.unit(5)).
+    binaries=%h${prefix#"$HOME"}/bin
+    ;;
+*)
+    units=$destination/lib/systemd/user
+    binaries=$prefix/bin
+    ;;
 esac
 mkdir -p "$units"
 for unit in Scripts/systemd/*; do
-    sed "s|@BINDIR@|$prefix/bin|" "$unit" >"$units/$(basename "$unit")"
+    sed "s|@BINDIR@|$binaries|" "$unit" >"$units/$(basename "$unit")"
 done
 
 cat <<END

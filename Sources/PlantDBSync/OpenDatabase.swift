@@ -49,8 +49,7 @@ public struct RemoteAccess: Sendable {
 ///   ``PlantDBCore/DatabaseError/Code/notFound`` as `FSDBEndpoint.open`;
 ///   ``PlantDBCore/DatabaseError/Code/unreachable`` and
 ///   ``PlantDBCore/DatabaseError/Code/authentication`` for other machines;
-///   ``PlantDBCore/DatabaseError/Code/unsupported`` for a kind of location that this release
-///   does not have; ``PlantDBCore/DatabaseError/Code/invalidArgument`` for one that is none.
+///   ``PlantDBCore/DatabaseError/Code/invalidArgument`` for what is no location.
 public func openDatabase(_ location: String, as role: DatabaseRole, access: RemoteAccess = RemoteAccess())
     async throws(DatabaseError) -> any DatabaseEndpoint
 {
@@ -67,7 +66,7 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     default:
         // The location may hold a password, so only its scheme is repeated.
         throw DatabaseError(
-            .unsupported,
+            .invalidArgument,
             "\(scheme):// locations cannot be opened: plantdb knows local paths, ssh://, http:// and https://"
         )
     }

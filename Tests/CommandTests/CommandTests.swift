@@ -37,7 +37,7 @@ import Testing
         #expect(first.status == 0)
         #expect(first.output.contains("2 created"))
         // A target that is mistyped would be made.
-        #expect(first.diagnostics == "note: there was no database at \(target) before\n")
+        #expect(first.diagnostics == "note: there is no database at \(target) yet\n")
         #expect(try plantdb("diff", source, target).status == 0)
         #expect(try plantdb("diff", "-c", source, target).output == "")
         let second = try plantdb("sync", source, target)

@@ -111,6 +111,16 @@ import Testing
         try folder.remove()
     }
 
+    @Test("A comparison takes the name of a scan that only one side has")
+    func comparedScan() throws {
+        try SampleDatabase.plants(2).write(to: target)
+        let differs = try plantdb("diff", source, target, "plant_1")
+        #expect(differs.status == 4 && differs.lines.contains { $0.hasPrefix(">") && $0.contains("plant_1") })
+        #expect(try plantdb("diff", source, target, "nobody").status == 1)
+        #expect(try plantdb("sync", source, target, "plant_1").status == 1)
+        try folder.remove()
+    }
+
     @Test("What is mistyped is named")
     func mistyped() throws {
         for word in ["snyc", "synch"] {

@@ -67,6 +67,8 @@ public struct SyncOptions: Sendable {
     public var lockWait: Duration = .zero
     /// Off for a source that cannot be written; nobody then keeps writers away from it.
     public var locksSource = true
+    /// For a comparison: a scan may be asked for that only the target has.
+    public var selectsFromBothSides = false
     /// Go on with a source that has no scans at all.
     public var allowsEmptySource = false
 

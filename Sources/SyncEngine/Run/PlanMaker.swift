@@ -20,7 +20,9 @@ struct PlanMaker: Sendable {
     /// - Throws: `emptySource`; `notFound` for names that are not there; what listing throws.
     func selectedScans() async throws(DatabaseError) -> (listing: DatabaseListing, scans: [ScanSummary]) {
         let listing = try await source.listing()
-        let selected = try ScanSelector(options.selection.scans).select(from: listing, of: source.location)
+        let onlyAtTarget = options.selectsFromBothSides ? try await target.listing().scans : []
+        let selected = try ScanSelector(options.selection.scans).select(
+            from: listing, of: source.location, butFor: onlyAtTarget)
         if listing.scans.allSatisfy({ $0.isStray }), !options.allowsEmptySource {
             throw DatabaseError(
                 .emptySource,
@@ -44,7 +46,7 @@ struct PlanMaker: Sendable {
             plan.notices.append(
                 SyncNotice(
                     kind: .newTarget, scan: nil,
-                    message: "there was no database at \(target.location) before"))
+                    message: "there is no database at \(target.location) yet"))
         }
         for skipped in listing.skipped { plan.note(skipped) }
         let selector = ScanSelector(options.selection.scans)

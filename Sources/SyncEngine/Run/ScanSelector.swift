@@ -17,15 +17,18 @@ struct ScanSelector {
 
     /// The wanted units, in the order of the listing.
     ///
+    /// - Parameter others: what else may have been asked for by name.
     /// - Throws: ``DatabaseError/Code/notFound``, naming every name and glob that finds nothing.
-    func select(from listing: DatabaseListing, of location: DatabaseLocation) throws(DatabaseError)
-        -> [ScanSummary]
-    {
+    func select(
+        from listing: DatabaseListing, of location: DatabaseLocation, butFor others: [ScanSummary] = []
+    ) throws(DatabaseError) -> [ScanSummary] {
         let units = listing.scans.filter {
             if case .stray = $0.kind { return false }
             return true
         }
-        let missing = globs.filter { glob in !units.contains { matches(glob, $0.scan) } }
+        let missing = globs.filter { glob in
+            !units.contains { matches(glob, $0.scan) } && !others.contains { matches(glob, $0.scan) }
+        }
         guard missing.isEmpty else {
             let names = missing.map { "“\($0.pattern.printable)”" }.joined(separator: ", ")
             throw DatabaseError(

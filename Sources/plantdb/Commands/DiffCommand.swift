@@ -59,6 +59,7 @@ struct DiffCommand: AsyncParsableCommand {
         // So that the plan names what only B has. A diff guards against nothing.
         options.deletion = .delete(limit: .percent(100))
         options.allowsEmptySource = true
+        options.selectsFromBothSides = true
         options.selection = try selecting.selection(globs: scanGlobs)
 
         let (plan, locations): (SyncPlan, (String, String))

@@ -39,6 +39,13 @@ enum HistoryText {
         }
         guard let report else { return lines }
         let summary = try JSONValue(parsing: report.utf8)
+        if let left = summary["totals"]?["filesUnresolved"]?.int, left > 0 {
+            lines.append(
+                "left    \(Sizes.count(left, "file")) that differ (the same command with -n -i lists them)")
+        }
+        if let deleted = summary["totals"]?["filesDeleted"]?.int, deleted > 0 {
+            lines.append("deleted \(Sizes.count(deleted, "file"))")
+        }
         for scan in summary["perScan"]?.array ?? [] {
             let name = scan["scan"]?.string ?? "–"
             lines.append("scan    \(name.printable): \((scan["outcome"]?.string ?? "–").printable)")
