@@ -85,14 +85,15 @@ public struct SyncEngine: Sendable {
         _ body: (DatabaseListing, [ScanSummary]) async throws(DatabaseError) -> Void
     ) async throws(DatabaseError) {
         try refuseOverlap()
+        let looked = ContinuousClock.now
+        // Before anything is locked: a source that is empty, or was mistyped, is left as it is.
+        var (listing, selected) = try await planMaker.selectedScans()
         if options.lockWait > .zero { sink.send(.waiting("for the locks of both databases")) }
         let sourceLock: any DatabaseLock =
             options.locksSource
             ? try await source.acquireLock(.database, mode: .shared, wait: options.lockWait) : NoLock()
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
-            let looked = ContinuousClock.now
-            var (listing, selected) = try await planMaker.selectedScans()
             let targetLock = try await target.acquireLock(.database, mode: .exclusive, wait: options.lockWait)
             do throws(DatabaseError) {
                 // Whoever held the target may have brought scans to both sides: they must not be taken for
