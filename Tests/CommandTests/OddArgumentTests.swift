@@ -129,8 +129,18 @@ import Testing
         }
         let key = try plantdb("sync", source, "ssh://127.0.0.1:1/db", "--identity", "/nonexistent/key")
         #expect(key.status == 2 && key.diagnostics.contains("/nonexistent/key"))
-        let young = try plantdb("sync", source, target, "--min-age", "2d")
-        #expect(young.status == 0)
+        try folder.remove()
+    }
+
+    @Test(
+        "A scan that is too young is counted, so that a run that did nothing does not look like one that did all"
+    )
+    func leftAlone() throws {
+        try writeFile(source + "/plant_0/images/now.txt", [1])
+        let run = try plantdb("sync", source, target, "--min-age", "2d")
+        #expect(run.status == 0 && run.output.contains("1 left alone"), "\(run.output)")
+        let plan = try plantdb("sync", "-n", source, target, "--min-age", "2d")
+        #expect(plan.output.contains("1 left alone"), "\(plan.output)")
         try folder.remove()
     }
 

@@ -20,7 +20,8 @@ struct PlanMaker: Sendable {
     /// - Throws: `emptySource`; `notFound` for names that are not there; what listing throws.
     func selectedScans() async throws(DatabaseError) -> (listing: DatabaseListing, scans: [ScanSummary]) {
         let listing = try await source.listing()
-        let onlyAtTarget = options.selectsFromBothSides ? try await target.listing().scans : []
+        let isNamed = options.selectsFromBothSides && !options.selection.scans.isEmpty
+        let onlyAtTarget = isNamed ? try await target.listing().scans : []
         let selected = try ScanSelector(options.selection.scans).select(
             from: listing, of: source.location, butFor: onlyAtTarget)
         if listing.scans.allSatisfy({ $0.isStray }), !options.allowsEmptySource {

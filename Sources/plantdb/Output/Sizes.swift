@@ -17,8 +17,8 @@ enum Sizes {
             ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\(Int(value.rounded())) \(units[unit])"
     }
 
-    /// Reads `500k`, `10M`, `1.5G`, and `10Mi` in powers of 1024, with or without a `B` behind them; nil for anything else: a number without
-    /// a unit says nothing.
+    /// Reads `500k`, `10M`, `1.5G`, and `10Mi` in powers of 1024, with or without a `B` behind them; nil
+    /// for anything else: a number without a unit says nothing.
     static func parse(_ text: String) -> Int64? {
         let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let scale: Double
