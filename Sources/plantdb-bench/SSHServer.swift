@@ -4,7 +4,8 @@ import Glibc
 /// its own, for as long as the value lives.
 ///
 /// SFTP is served by the program that Debian configures (`sftp-server`), not by the faster way
-/// within sshd: this is what databases are found behind.
+/// within sshd: this is what databases are found behind. The account's shell finds no start-up files,
+/// so that nobody pays for what this machine's happen to do, once or twice.
 final class SSHServer {
     let port: UInt16
     let user: String
@@ -29,7 +30,7 @@ final class SSHServer {
         user = String(cString: account.pointee.pw_name)
         folder = directory + "/ssh"
         try removeTree(folder)
-        try makeDirectories(folder)
+        try makeDirectories(folder + "/home")
         // What sshd separates privileges into, as root.
         if geteuid() == 0 { try makeDirectories("/run/sshd") }
         for key in ["hostkey", "key"] {
@@ -43,6 +44,7 @@ final class SSHServer {
             "AuthorizedKeysFile \"\(folder)/key.pub\"", "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
             "MaxStartups 100", "MaxSessions 100", "Subsystem sftp \(Self.subsystem)",
+            "SetEnv HOME=\"\(folder)/home\"",
         ]
         try write(lines.joined(separator: "\n") + "\n", to: folder + "/sshd_config")
         knownHosts = folder + "/known_hosts"

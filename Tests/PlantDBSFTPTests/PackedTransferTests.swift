@@ -30,7 +30,9 @@ struct PackedTransferTests {
             atPath: folder.appending("bin"), withIntermediateDirectories: false)
         source = place + "/source"
         target = place + "/target"
-        server = try SSHServer(configuration: ["SetEnv PATH=\(folder.appending("bin")):/usr/bin:/bin"])
+        server = try SSHServer(configuration: [
+            "SetEnv PATH=\(folder.appending("bin")):/usr/bin:/bin HOME=\(folder.path)"
+        ])
     }
 
     /// Puts a script where the server looks for tar; it can call the real one as `"$TAR" "$@"`.

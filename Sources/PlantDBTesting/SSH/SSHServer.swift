@@ -55,6 +55,7 @@ public final class SSHServer: Sendable {
         user = String(cString: account.pointee.pw_name)
         // What sshd separates privileges into, as root.
         if geteuid() == 0 { mkdir("/run/sshd", 0o755) }
+        mkdir(path + "/home", 0o700)
         for key in ["hostkey", "key"] {
             try Self.run(["/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "\(path)/\(key)"])
         }
@@ -67,7 +68,10 @@ public final class SSHServer: Sendable {
         ]
         if let sftp { lines.append("Subsystem sftp \(sftp)") }
         if isSFTPOnly { lines.append("ForceCommand internal-sftp") }
-        try writeFile(path + "/config", Array((lines + configuration).joined(separator: "\n").utf8) + [10])
+        lines += configuration
+        // No start-up files for the account's shell: they may take longer than a test. The first SetEnv counts.
+        lines.append("SetEnv HOME=\(path)/home")
+        try writeFile(path + "/config", Array(lines.joined(separator: "\n").utf8) + [10])
         let key = try String(decoding: bytesOnDisk(path + "/hostkey.pub"), as: UTF8.self)
         try writeFile(path + "/known", Array("[127.0.0.1]:\(port) \(key)".utf8))
         sshOptions = [
