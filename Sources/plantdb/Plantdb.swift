@@ -130,14 +130,14 @@ struct Plantdb: AsyncParsableCommand {
         switch error {
         case let failure as CommandFailure:
             Running.shared.console.error(ReportText.line(of: failure.error))
-            return failure.status.namingSignal
+            return failure.status.namingCause
         case let error as DatabaseError:
             Running.shared.console.error(ReportText.line(of: error))
-            return ExitStatus(error).namingSignal
+            return ExitStatus(error).namingCause
         case let status as ExitStatus:
-            return status.namingSignal
+            return status.namingCause
         case is CancellationError:
-            return ExitStatus.interrupted.namingSignal
+            return ExitStatus.interrupted.namingCause
         default:
             let text = fullMessage(for: error)
             switch exitCode(for: error) {

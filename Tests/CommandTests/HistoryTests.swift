@@ -45,6 +45,31 @@ import Testing
         try folder.remove()
     }
 
+    @Test func scansThatWereLeftAloneAreCounted() throws {
+        #expect(
+            try plantdb("sync", source, target, "--min-age", "30000d", environment: environment).status == 0)
+        let list = try plantdb("history", environment: environment).lines
+        let run = String(try #require(list.first?.split(separator: " ").first))
+        #expect(
+            try plantdb("history", run, environment: environment).lines.contains {
+                $0.hasPrefix("alone   1 scan ")
+            })
+        try folder.remove()
+    }
+
+    @Test func aRunWhoseReaderWentAwayIsNoInterruption() throws {
+        // So much that the run is at work when it finds out.
+        try SampleDatabase.plants(60, images: 100, seed: 3).write(to: folder.appending("c"))
+        let pipe = Pipe()
+        try pipe.fileHandleForReading.close()
+        let run = try PlantdbProcess(
+            ["sync", "-i", folder.appending("c"), target], output: pipe.fileHandleForWriting,
+            environment: environment)
+        #expect(try run.outcome().status == 141)
+        #expect(try plantdb("history", environment: environment).lines.first?.contains("exit 141") == true)
+        try folder.remove()
+    }
+
     @Test func aRunThatDiedIsUnfinished() throws {
         let waiting = try PlantdbProcess(
             ["sync", source, target, "-q"], environment: environment)

@@ -76,8 +76,8 @@ import Testing
         let outcomes: [ScanReport.Outcome] = [.created, .updated, .removed, .unchanged, .failed, .notDone]
         for outcome in outcomes { document.expect(outcome.rawValue, in: "scanFinished") }
         for kind in [
-            SyncNotice.Kind.stray, .notSelected, .nothingSelected, .newTarget, .weakerGuarantee,
-            .listedButAbsent,
+            SyncNotice.Kind.stray, .notSelected, .nothingSelected, .nothingExcluded, .newTarget,
+            .weakerGuarantee, .listedButAbsent,
         ] {
             document.expect(kind.rawValue, in: "notice")
         }

@@ -86,6 +86,12 @@ import ZipStream
         }
     }
 
+    @Test("A port that speaks something else is no lost connection")
+    func otherProtocol() async throws {
+        let found = try await errors(of: try server { _ in Array("SSH-2.0-OpenSSH_9.2\r\n".utf8) })
+        #expect(found.count == 1 && found[0].message.contains("does not speak HTTP"), "\(found)")
+    }
+
     @Test("A page in place of an archive, a damaged or cut one, and one that leads elsewhere")
     func archives() async throws {
         let good = try Self.archive([

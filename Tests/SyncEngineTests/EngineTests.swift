@@ -316,6 +316,15 @@ import Testing
         #expect(bench.target.content.scans.count == 2)
     }
 
+    @Test("An exclusion that fits no fileset is told of")
+    func mistypedExclusion() async throws {
+        var bench = EngineBench(try SampleDatabase.plants(2))
+        bench.options.selection.excludedFilesets = ["imgs", "im*"]
+        let report = await bench.run()
+        let told = report.notices.filter { $0.kind == .nothingExcluded }.map(\.message)
+        #expect(report.errors.isEmpty && told.count == 1 && told[0].contains("imgs"), "\(told)")
+    }
+
     @Test("A key that no scan's metadata has ends the run; a value that none has is a notice")
     func mistypedCondition() async throws {
         var bench = EngineBench(try SampleDatabase.plants(2))

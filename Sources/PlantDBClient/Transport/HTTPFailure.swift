@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Glibc
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import NIOSSL
 import PlantDBCore
@@ -31,6 +32,11 @@ extension DatabaseError {
             return unreachable(address, error)
         case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
             return unreachable(address, error)
+        case is HTTPParserError:
+            return DatabaseError(
+                .unreachable,
+                "\(address) does not speak HTTP; check the port, and whether it wants https://",
+                cause: String(describing: error).printable)
         default:
             return DatabaseError(
                 .unreachable, "the connection to \(address) was lost; run the same command again",

@@ -221,6 +221,8 @@ public struct SyncNotice: Sendable, Hashable {
         case notSelected
         /// `--where` left out every scan.
         case nothingSelected
+        /// A pattern of `--exclude-fileset` fits none.
+        case nothingExcluded
         /// The target's database did not exist, and is made.
         case newTarget
         /// A guarantee that one side cannot give.

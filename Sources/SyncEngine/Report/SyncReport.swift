@@ -27,6 +27,8 @@ public struct SyncReport: Sendable {
     public var totals: ScanCounts { scans.reduce(into: ScanCounts()) { $0 += $1.counts } }
     public var scansFailed: Int { scans.reduce(0) { $0 + ($1.outcome.isFailure ? 1 : 0) } }
     public var scansPublished: Int { scans.reduce(0) { $0 + ($1.outcome.isPublished ? 1 : 0) } }
+    /// Left alone: `--where` or `--min-age` left them out.
+    public var scansNotSelected: Int { notices.reduce(0) { $0 + ($1.kind == .notSelected ? 1 : 0) } }
     /// Published bytes a second.
     public var bytesPerSecond: Double { seconds > 0 ? Double(totals.bytesMoved) / seconds : 0 }
 

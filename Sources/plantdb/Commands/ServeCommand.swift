@@ -82,6 +82,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let uploadLimit { configuration.maximumUploadBytes = uploadLimit }
         let console = Console()
         Running.shared.console = console
+        Running.shared.atStop = "; requests at work have a moment to end"
         let place = try DatabaseOpener().place(of: database)
         if !place.location.contains("://") {
             configuration.accounts = place.location + "/" + DatabaseLayout.accounts

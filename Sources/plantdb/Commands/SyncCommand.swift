@@ -96,6 +96,7 @@ struct SyncCommand: AsyncParsableCommand {
         let opener = try remote.opener()
         let console = try output.console()
         Running.shared.console = console
+        Running.shared.atStop = "; what is published stays, the rest is done by the same command"
         let options = try options()
         guard unattended.watch else { return try await runOnce(opener, options, console) { _ in } }
         let place = try opener.place(of: source)
@@ -163,7 +164,7 @@ struct SyncCommand: AsyncParsableCommand {
         case let error as DatabaseError: failure = CommandFailure(error)
         default: throw error
         }
-        let status = failure.status.namingSignal
+        let status = failure.status.namingCause
         let writer = events ?? JSONEvents(schema: JSONEvents.syncSchema, run: runID.rawValue)
         let report = SyncReport(runID: runID, error: failure.error)
         let summary = writer.summary(report, exitCode: status.code)

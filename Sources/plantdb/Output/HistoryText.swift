@@ -39,6 +39,9 @@ enum HistoryText {
         }
         guard let report else { return lines }
         let summary = try JSONValue(parsing: report.utf8)
+        if let alone = summary["scans"]?["notSelected"]?.int, alone > 0 {
+            lines.append("alone   \(Sizes.count(alone, "scan")) that --where or --min-age left out")
+        }
         if let left = summary["totals"]?["filesUnresolved"]?.int, left > 0 {
             lines.append(
                 "left    \(Sizes.count(left, "file")) that differ (the same command with -n -i lists them)")

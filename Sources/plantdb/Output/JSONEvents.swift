@@ -147,6 +147,7 @@ struct JSONEvents: Sendable {
                             ("created", scans(.created)), ("updated", scans(.updated)),
                             ("removed", scans(.removed)),
                             ("unchanged", .number(report.scansUnchanged)),
+                            ("notSelected", .number(report.scansNotSelected)),
                             ("failed", scans(.failed)), ("notDone", scans(.notDone)),
                         ]))
                 ),
@@ -266,7 +267,7 @@ extension JSONEvents {
         let report = SyncReport(runID: RunID(rawValue: events.run), error: failure.error)
         console.data(events.error(failure.error).jsonLine, logged: false)
         console.data(
-            events.summary(report, exitCode: failure.status.namingSignal.code).jsonLine, logged: false)
+            events.summary(report, exitCode: failure.status.namingCause.code).jsonLine, logged: false)
         console.flush()
     }
 }

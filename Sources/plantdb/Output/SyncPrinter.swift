@@ -101,7 +101,7 @@ final class SyncPrinter: Sendable {
 
     /// - Throws: ``ExitStatus`` unless all is in sync.
     func finish(_ result: SyncReport) async throws {
-        let status = ExitStatus(result).namingSignal
+        let status = ExitStatus(result).namingCause
         for line in ReportText.lines(result, verbose: console.isVerbose) { sayAtEnd(line) }
         console.flush()
         if let events {

@@ -117,7 +117,7 @@ struct ExitStatus: Sendable, Hashable {
           26   what was written is not what was read
           28   no space or quota left
           30   unreachable, or no answer in time
-          129, 130, 143   ended by SIGHUP, SIGINT, SIGTERM
+          129, 130, 141, 143   ended by SIGHUP, SIGINT, SIGPIPE, SIGTERM
         """
 }
 
@@ -125,9 +125,10 @@ struct ExitStatus: Sendable, Hashable {
 extension ExitStatus: Error {}
 
 extension ExitStatus {
-    /// An interruption is named after the signal that asked for it.
-    var namingSignal: ExitStatus {
-        guard self == .interrupted, let number = SignalWatch.received else { return self }
-        return .signal(number)
+    /// An interruption is named after what asked for it: a signal, or that nobody reads any more.
+    var namingCause: ExitStatus {
+        guard self == .interrupted else { return self }
+        if let number = SignalWatch.received { return .signal(number) }
+        return Running.shared.isBroken ? .brokenPipe : self
     }
 }

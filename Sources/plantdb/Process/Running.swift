@@ -9,6 +9,7 @@ final class Running: Sendable {
         var console = Console()
         var cancel: (@Sendable () -> Void)?
         var isBroken = false
+        var atStop = ""
     }
 
     private let state = Mutex(State())
@@ -27,6 +28,12 @@ final class Running: Sendable {
         }
     }
 
+    /// What becomes of the work when a signal comes, for those who sent it.
+    var atStop: String {
+        get { state.withLock { $0.atStop } }
+        set { state.withLock { $0.atStop = newValue } }
+    }
+
     /// Whether stdout's reader went away.
     var isBroken: Bool { state.withLock { $0.isBroken } }
 
@@ -39,8 +46,7 @@ final class Running: Sendable {
         SignalWatch.start(
             onFirst: { [self] number in
                 console.error(
-                    "\(SignalWatch.name(of: number)): stopping; what is published stays, "
-                        + "the rest is done by the same command (again: stop at once)")
+                    "\(SignalWatch.name(of: number)): stopping\(atStop) (again: stop at once)")
                 work.cancel()
             },
             onForcedEnd: { number in
