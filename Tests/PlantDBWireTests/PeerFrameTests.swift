@@ -114,6 +114,22 @@ import Testing
         #expect(throws: DatabaseError.self) { try decode([after]) }
     }
 
+    /// Lengths around those that the processor does in one go.
+    @Test(
+        "The checksum is that of RFC 3720, whatever the length",
+        arguments: [0, 7, 6143, 6144, 6145, 20_001])
+    func checksum(_ length: Int) {
+        var random = SplitMix64(seed: UInt64(length))
+        let bytes = (0..<length).map { _ in UInt8.random(in: 0...255, using: &random) }
+        var slow: UInt32 = ~0
+        for byte in bytes {
+            slow ^= UInt32(byte)
+            for _ in 0..<8 { slow = slow & 1 == 1 ? slow >> 1 ^ 0x82f6_3b78 : slow >> 1 }
+        }
+        #expect(CRC32C.of(ByteBuffer(bytes: bytes).readableBytesView) == ~slow)
+        #expect(CRC32C.of(ByteBuffer(string: "123456789").readableBytesView) == 0xe306_9283)
+    }
+
     @Test("Messages survive the way")
     func messages() throws {
         let scan = try ScanID("plant_1")
