@@ -255,18 +255,15 @@ extension WorkBench {
         let (measurements, notes) = try rounds(
             contenders,
             prepare: { (_) throws(BenchError) in
-                try removeTree(target)
+                // What the run before has left: ours, where it is curl's turn.
+                if exists(report) { transfers.append(try scanSeconds(of: report)) }
+                for leftover in [report, target] { try removeTree(leftover) }
                 holder.server?.stop()
                 holder.server = try UpstreamServer(database, installedIn: environment, log: serverLog)
             },
             command: { $0.command(tree.path, target) },
             check: { (contender) throws(BenchError) in
                 guard contender.isSubject else { return exists(archive) ? nil : "no archive came" }
-                let sum = "import json, sys; print(json.load(open(sys.argv[1]))['perScan'][0]['seconds'])"
-                let text = Command(["python3", "-c", sum, report]).output(log: toolbox.log) ?? ""
-                if let took = Double(text.split(whereSeparator: \.isWhitespace).last ?? "") {
-                    transfers.append(took)
-                }
                 return try difference(from: tree, at: target)
             })
         holder.server?.stop()
@@ -289,6 +286,16 @@ extension WorkBench {
                     + "\(Toolbox.upstreamVersion)'s server",
                 rows: rows, notes: notes)
         ]
+    }
+
+    /// How long the only scan of a run took, without listing and comparing.
+    private func scanSeconds(of report: String) throws(BenchError) -> Double {
+        let program = "import json, sys; print(json.load(open(sys.argv[1]))['perScan'][0]['seconds'])"
+        let text = Command(["python3", "-c", program, report]).output(log: toolbox.log) ?? ""
+        guard let took = Double(text.prefix { !$0.isWhitespace }) else {
+            throw BenchError("\(report) does not say how long the scan took")
+        }
+        return took
     }
 
     // MARK: Memory

@@ -69,7 +69,7 @@ public final class HTTPTransport: Sendable {
             channel.setOption(
                 ChannelOptions.recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(
-                    minimum: 4 << 10, initial: 64 << 10, maximum: 256 << 10))
+                    minimum: 4 << 10, initial: 64 << 10, maximum: 512 << 10))
         }
         if let file = access.certificateAuthority {
             var tls = TLSConfiguration.makeClientConfiguration()

@@ -11,7 +11,10 @@ import PlantDBCore
 public struct PeerFileReader: ~Copyable {
     private let files: any LocalScanFiles
     private let selection: EntrySelection
-    private let allocator = ByteBufferAllocator()
+    /// The last buffers, to be filled again once nobody has them any more: the memory of a new one costs
+    /// as much as reading into it. Those that are still being sent are replaced.
+    private var buffers = [ByteBuffer](repeating: ByteBuffer(), count: 4)
+    private var nextBuffer = 0
     private var position = 0
     private var hasEnded = false
     private var descriptor: CInt = -1
@@ -29,7 +32,9 @@ public struct PeerFileReader: ~Copyable {
     /// nil after the last one.
     public mutating func next() -> ByteBuffer? {
         guard !hasEnded else { return nil }
-        var buffer = allocator.buffer(capacity: PeerFrame.chunkBytes + 4096)
+        var buffer = ByteBuffer()
+        swap(&buffer, &buffers[nextBuffer])
+        buffer.clear(minimumCapacity: PeerFrame.chunkBytes + 4096)
         while buffer.writableBytes > 0, buffer.readableBytes < PeerFrame.chunkBytes {
             guard position < selection.count else {
                 PeerFrameEncoder.encode(.end(count: UInt64(selection.count)), into: &buffer)
@@ -38,6 +43,8 @@ public struct PeerFileReader: ~Copyable {
             }
             step(into: &buffer)
         }
+        buffers[nextBuffer] = buffer
+        nextBuffer = (nextBuffer + 1) % buffers.count
         return buffer
     }
 

@@ -24,7 +24,7 @@ public enum PeerFrame: Sendable {
 
     /// The longest payload; senders make frames of bytes of ``chunkBytes``.
     public static let maximumPayload = 1 << 20
-    public static let chunkBytes = 256 << 10
+    public static let chunkBytes = 512 << 10
     static let headerLength = 9
 
     enum Kind: UInt8 {
