@@ -11,8 +11,15 @@ actor SFTPConnections {
     private let description: String
     private var sessions: [SFTPSession] = []
     private var isClosed = false
-    /// One connects at a time, and nobody makes what another is making.
+    /// One connects anew at a time, and nobody makes what another is making.
     private let turns = Turns(1)
+    /// Makes further connections.
+    private var growth: Task<Void, Never>?
+    /// What the server refused once is not asked for again: it may count what it refuses.
+    private var isRefused = false
+    /// Who takes further connections, by a number.
+    private var takers: [Int: AsyncStream<SFTPSession>.Continuation] = [:]
+    private var nextTaker = 0
 
     init(_ first: SFTPSession, description: String, connect: @escaping Connect) {
         sessions = [first]
@@ -23,54 +30,113 @@ actor SFTPConnections {
     /// One that is open.
     func session() async throws(DatabaseError) -> SFTPSession {
         if let session = sessions.first(where: \.isOpen) { return session }
-        return try await open(1)[0]
-    }
-
-    /// So many that are open, fewer if the server allows no more, one at least.
-    func open(_ count: Int) async throws(DatabaseError) -> [SFTPSession] {
         await turns.take()
         defer { turns.giveBack() }
         sessions.removeAll { !$0.isOpen }
-        if sessions.isEmpty {
-            guard !isClosed else { throw wasClosed }
-            do throws(SFTPError) { try await add(try await connect(true)) } catch {
-                throw .sftp(error, "connect to \(description)")
+        if let session = sessions.first { return session }
+        guard !isClosed else { throw wasClosed }
+        let session: SFTPSession
+        do throws(SFTPError) { session = try await connect(true) } catch {
+            throw .sftp(error, "connect to \(description)")
+        }
+        // Nobody else would end it.
+        guard !isClosed else {
+            await session.close()
+            throw wasClosed
+        }
+        sessions.append(session)
+        return session
+    }
+
+    /// Runs `body` on so many connections side by side: at once on those that are open, and on each further
+    /// one as soon as it is made, if any `body` is at work still. Nobody waits for logging in, which takes
+    /// some ten round trips; what the server does not let us have is done without.
+    ///
+    /// - Returns: what each `body` answered.
+    func use<Answer: Sendable>(
+        upTo count: Int, _ body: @escaping @Sendable (SFTPSession) async -> Answer
+    ) async throws(DatabaseError) -> [Answer] {
+        _ = try await session()
+        let open = sessions.filter(\.isOpen).prefix(count)
+        guard !open.isEmpty else { throw wasClosed }
+        let (further, taker) = AsyncStream<SFTPSession>.makeStream()
+        let number = nextTaker
+        nextTaker += 1
+        takers[number] = taker
+        defer { takers[number] = nil }
+        grow(to: count)
+
+        return await withTaskGroup(of: Event<Answer>.self) { group in
+            var answers: [Answer] = []
+            var begun = 0
+            func begin(_ session: SFTPSession) {
+                begun += 1
+                group.addTask { .answer(await body(session)) }
             }
+            func awaitFurther() { group.addTask { .further(await further.first { _ in true }) } }
+            for session in open { begin(session) }
+            awaitFurther()
+            for await event in group {
+                switch event {
+                case .further(let session?):
+                    if begun < count { begin(session) }
+                    awaitFurther()
+                case .further(nil): break
+                case .answer(let answer):
+                    answers.append(answer)
+                    if answers.count == begun { taker.finish() }
+                }
+            }
+            return answers
         }
-        // Side by side: logging in takes some ten round trips.
-        let further = Array(sessions.count..<max(count, sessions.count))
+    }
+
+    private enum Event<Answer: Sendable>: Sendable {
+        /// nil: none comes any more.
+        case further(SFTPSession?)
+        case answer(Answer)
+    }
+
+    private func grow(to count: Int) {
+        sessions.removeAll { !$0.isOpen }
+        let missing = count - sessions.count
+        guard missing > 0, growth == nil, !isRefused, !isClosed else { return }
         let connect = connect
-        let made = await concurrently(further, atATime: further.count) { _ -> SFTPSession? in
-            // What the server does not let us have is done without.
-            do throws(SFTPError) { return try await connect(false) } catch { return nil }
+        growth = Task {
+            await withTaskGroup(of: SFTPSession?.self) { group in
+                for _ in 0..<missing {
+                    group.addTask {
+                        do throws(SFTPError) { return try await connect(false) } catch { return nil }
+                    }
+                }
+                for await session in group { await admit(session) }
+            }
+            growth = nil
         }
-        for case let session? in made {
-            // Closed meanwhile: as if it had not been made.
-            do throws(SFTPError) { try await add(session) } catch {}
+    }
+
+    private func admit(_ session: SFTPSession?) async {
+        guard let session else {
+            isRefused = true
+            return
         }
-        // While others logged in it may have been closed.
-        guard !sessions.isEmpty else { throw wasClosed }
-        return Array(sessions.prefix(count))
+        guard !isClosed else { return await session.close() }
+        sessions.append(session)
+        for taker in takers.values { taker.yield(session) }
     }
 
     private var wasClosed: DatabaseError {
         DatabaseError(.cancelled, "the connection to \(description) was closed")
     }
 
-    private func add(_ session: SFTPSession) async throws(SFTPError) {
-        // Nobody else would end it.
-        guard !isClosed else {
-            await session.close()
-            throw SFTPError(.cancelled, "the connection was closed")
-        }
-        sessions.append(session)
-    }
-
     func close() async {
         isClosed = true
+        growth?.cancel()
         let open = sessions
         sessions = []
         for session in open { await session.close() }
+        // What was being made ends too.
+        await growth?.value
     }
 }
 

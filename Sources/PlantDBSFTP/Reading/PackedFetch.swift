@@ -40,7 +40,6 @@ final class PackedFetch: PackedDownloadSink {
     private let receiver: any LocalFileReceiver
     private let meter: ByteMeter
     private let state = Mutex(State())
-    private let writers = DispatchQueue(label: "PlantDBSFTP.writing", attributes: .concurrent)
     private let writing = DispatchGroup()
     private let space = DispatchSemaphore(value: PackedFetch.bundleLimit)
 
@@ -93,9 +92,11 @@ final class PackedFetch: PackedDownloadSink {
         }
         guard !bundle.files.isEmpty else { return }
         space.wait()
-        writers.async(group: writing) {
+        writing.enter()
+        Blocking.start {
             self.write(bundle)
             self.space.signal()
+            self.writing.leave()
         }
     }
 

@@ -9,7 +9,7 @@ extension SFTPEndpoint: FileFetcher {
     public func fetch(_ selection: EntrySelection, into receiver: any LocalFileReceiver, meter: ByteMeter)
         async throws(DatabaseError) -> LocalCopyOutcome
     {
-        try await Threads.run { () throws(DatabaseError) in
+        try await BlockingThreads.run(while: "staging scan \(selection.scan)") { () throws(DatabaseError) in
             for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
         }
         let files = SmallFiles(of: selection) { $0.isPackable }
@@ -35,9 +35,8 @@ extension SFTPEndpoint: FileFetcher {
     ) async throws(DatabaseError) -> LocalCopyOutcome {
         let sink = StagingSink(selection, files, top: path(of: selection.scan), receiver, meter)
         guard !files.isEmpty else { return sink.outcome }
-        let sessions = try await connections.open(
-            selection.isWorthSeveralConnections(files) ? connectionLimit : 1)
-        let failures = await concurrently(sessions, atATime: sessions.count) { session in
+        let limit = selection.isWorthSeveralConnections(files) ? connectionLimit : 1
+        let failures = try await connections.use(upTo: limit) { session in
             do throws(SFTPError) {
                 try await session.download(to: sink)
                 return SFTPError?.none

@@ -133,9 +133,8 @@ extension RemoteStagedTree: FileSender {
         guard !places.isEmpty else { return .nothing }
         let first = try await endpoint.connections.session()
         let source = ScanFilesSource(selection, places, from: files, to: self, flushesWith: first, meter)
-        let sessions = try await endpoint.connections.open(
-            selection.isWorthSeveralConnections(places) ? endpoint.connectionLimit : 1)
-        let failures = await concurrently(sessions, atATime: sessions.count) { session in
+        let limit = selection.isWorthSeveralConnections(places) ? endpoint.connectionLimit : 1
+        let failures = try await endpoint.connections.use(upTo: limit) { session in
             do throws(SFTPError) {
                 try await session.upload(from: source)
                 return SFTPError?.none

@@ -1,13 +1,13 @@
 import Glibc
 import NIOPosix
-import PlantDBCore
 import Synchronization
 
-/// The threads on which blocking system calls are made: never on the cooperative pool,
-/// which has as many threads as there are processors and must not wait for a disk.
-enum BlockingThreads {
+/// The threads on which blocking system calls on this machine's disks are made: never on the cooperative
+/// pool, nor on libdispatch's, which on Linux is the same. It has as many threads as there are processors,
+/// and gets another one only a second after all of them were found waiting.
+package enum BlockingThreads {
     /// Processors that this process may use.
-    static let processorCount = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+    package static let processorCount = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
 
     /// More threads than processors, since most of them wait for a disk most of the time.
     private static let pool: NIOThreadPool = {
@@ -17,7 +17,7 @@ enum BlockingThreads {
     }()
 
     /// Runs `body` on one of the threads.
-    static func run<Result: Sendable>(
+    package static func run<Result: Sendable>(
         while doing: String, _ body: @escaping @Sendable () throws(DatabaseError) -> Result
     ) async throws(DatabaseError) -> Result {
         do { return try await pool.runIfActive { try body() } } catch {
@@ -26,7 +26,7 @@ enum BlockingThreads {
     }
 
     /// Runs `body` even in a cancelled task, to its end: for releasing and tidying up.
-    static func runToTheEnd(_ body: @escaping @Sendable () -> Void) async {
+    package static func runToTheEnd(_ body: @escaping @Sendable () -> Void) async {
         await withCheckedContinuation { continuation in
             pool.submit { _ in
                 body()
@@ -37,7 +37,7 @@ enum BlockingThreads {
 
     /// Calls `body` for every index below `count`, on `workers` threads, until one throws or
     /// the task is cancelled.
-    static func forEach(
+    package static func forEach(
         _ count: Int, workers: Int, while doing: String,
         _ body: @escaping @Sendable (Int) throws(DatabaseError) -> Void
     ) async throws(DatabaseError) {
