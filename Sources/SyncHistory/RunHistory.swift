@@ -121,6 +121,15 @@ public final class RunHistory: Sendable {
         if changed == 0 { throw noRun(run) }
     }
 
+    /// Takes a run out again. One that is not there is fine.
+    ///
+    /// - Throws: ``PlantDBCore/DatabaseError/Code/io``.
+    public func forget(_ run: RunID) throws(DatabaseError) {
+        try write { database in
+            try database.execute(sql: "DELETE FROM run WHERE id = ?", arguments: [run.rawValue])
+        }
+    }
+
     // MARK: Reading
 
     /// The last runs, the newest first. Reads no report.

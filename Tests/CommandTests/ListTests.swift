@@ -45,7 +45,7 @@ import Testing
 
     @Test func summaryOfADryRun() throws {
         let plan = try Samples.plan()
-        let lines = ReportText.scanLines(of: plan) + ReportText.summary(of: plan)
+        let lines = ReportText.scanLines(of: plan) + ReportText.summary(of: plan, verbose: false)
         try Golden.expect(lines.joined(separator: "\n"), is: "dry-run")
     }
 

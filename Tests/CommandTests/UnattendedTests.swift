@@ -27,17 +27,21 @@ import Testing
 
     private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
 
-    @Test func aWatchedDatabaseIsSyncedAsItChanges() throws {
-        let watching = try PlantdbProcess(["sync", source, target, "--watch"])
-        try waitUntil("the first run") { exists(target + "/plant_0/files.json") }
-        try waitUntil("the watch") { try watching.diagnostics.contains("watching") }
-        // A new scan, written as programs do: a folder first, its files one by one.
+    /// A new scan, written as programs do: a folder first, its files one by one.
+    private func addScan() throws {
         try SampleDatabase.plants(2, images: 3, seed: 2).write(to: folder.appending("more"))
         let copy = Process()
         copy.executableURL = URL(fileURLWithPath: "/bin/cp")
         copy.arguments = ["-a", folder.appending("more") + "/plant_1", source]
         try copy.run()
         copy.waitUntilExit()
+    }
+
+    @Test func aWatchedDatabaseIsSyncedAsItChanges() throws {
+        let watching = try PlantdbProcess(["sync", source, target, "--watch"])
+        try waitUntil("the first run") { exists(target + "/plant_0/files.json") }
+        try waitUntil("the watch") { try watching.diagnostics.contains("watching") }
+        try addScan()
         try waitUntil("the new scan") { exists(target + "/plant_1/files.json") }
         // A change deep in a scan that is there.
         let image = "/plant_1/images/00000_rgb.jpg"
@@ -62,6 +66,30 @@ import Testing
         try waitUntil("the scan", seconds: 60) { exists(target + "/plant_0/files.json") }
         watching.signal(SIGINT)
         #expect(try watching.outcome().status == 130)
+        try folder.remove()
+    }
+
+    @Test("A difference that is left is no failure, and a look that finds nothing to do is not kept")
+    func nothingToDo() throws {
+        let environment = ["PLANTDB_STATE": folder.appending("state")]
+        #expect(try plantdb("sync", source, target, environment: environment).status == 0)
+        let report = folder.appending("report.json")
+        let idle = try PlantdbProcess(
+            ["sync", source, target, "--watch", "--report", report], environment: environment)
+        try waitUntil("an idle run") { exists(report) }
+        idle.signal(SIGINT)
+        _ = try idle.outcome()
+        #expect(try plantdb("history", environment: environment).lines.count == 1)
+
+        // Newer at the target, and another size.
+        try writeFile(target + "/plant_0/images/00000_rgb.jpg", Array("mine".utf8))
+        let watching = try PlantdbProcess(["sync", source, target, "--watch"], environment: environment)
+        try waitUntil("the difference") { try watching.diagnostics.contains("still differs") }
+        try addScan()
+        try waitUntil("the new scan") { exists(target + "/plant_1/files.json") }
+        #expect(try !watching.diagnostics.contains("trying again"))
+        watching.signal(SIGTERM)
+        #expect(try watching.outcome().status == 143)
         try folder.remove()
     }
 

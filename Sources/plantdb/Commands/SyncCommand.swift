@@ -93,9 +93,9 @@ struct SyncCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let opener = try remote.opener()
         let console = try output.console()
         Running.shared.console = console
+        let opener = try remote.opener()
         Running.shared.atStop = "; what is published stays, the rest is done by the same command"
         let options = try options()
         guard unattended.watch else { return try await runOnce(opener, options, console) { _ in } }
@@ -124,7 +124,8 @@ struct SyncCommand: AsyncParsableCommand {
         if let path = output.report { ending.report = try ReportFile(path: path) }
         // A dry run is no run.
         if !planning.dryRun {
-            ending.kept = KeptRun(runID, source: from, target: to, console: console)
+            ending.kept = KeptRun(
+                runID, source: from, target: to, keepsIdle: !unattended.watch, console: console)
             ending.command = unattended.onFinish.map {
                 FinishCommand(text: $0, run: runID, source: from, target: to)
             }

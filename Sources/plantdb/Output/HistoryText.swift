@@ -44,7 +44,8 @@ enum HistoryText {
         }
         if let left = summary["totals"]?["filesUnresolved"]?.int, left > 0 {
             lines.append(
-                "left    \(Sizes.count(left, "file")) that differ (the same command with -n -i lists them)")
+                "left    \(Sizes.count(left, "file")) that \(left == 1 ? "differs" : "differ") "
+                    + "(the same command with -n -i lists \(left == 1 ? "it" : "them"))")
         }
         if let deleted = summary["totals"]?["filesDeleted"]?.int, deleted > 0 {
             lines.append("deleted \(Sizes.count(deleted, "file"))")
@@ -52,6 +53,9 @@ enum HistoryText {
         for scan in summary["perScan"]?.array ?? [] {
             let name = scan["scan"]?.string ?? "–"
             lines.append("scan    \(name.printable): \((scan["outcome"]?.string ?? "–").printable)")
+        }
+        for notice in summary["notices"]?.array ?? [] {
+            lines.append("note    \((notice["message"]?.string ?? "–").printable)")
         }
         for error in summary["errors"]?.array ?? [] {
             let place = error["scan"]?.string.map { "\($0.printable): " } ?? ""

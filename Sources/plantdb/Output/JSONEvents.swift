@@ -111,12 +111,14 @@ struct JSONEvents: Sendable {
     }
 
     func notice(_ notice: SyncNotice) -> JSONValue {
-        event(
-            "notice",
-            [
-                ("kind", .string(notice.kind.rawValue)), ("scan", .optional(notice.scan)),
-                ("message", .string(notice.message)),
-            ])
+        event("notice", Self.members(of: notice))
+    }
+
+    private static func members(of notice: SyncNotice) -> [(String, JSONValue)] {
+        [
+            ("kind", .string(notice.kind.rawValue)), ("scan", .optional(notice.scan)),
+            ("message", .string(notice.message)),
+        ]
     }
 
     func waiting(_ message: String) -> JSONValue { event("waiting", [("message", .string(message))]) }
@@ -156,6 +158,14 @@ struct JSONEvents: Sendable {
                     "perScan",
                     .array(
                         report.scans.filter(\.hasSomethingToSay).map {
+                            .object(JSONObject(Self.members(of: $0)))
+                        })
+                ),
+                // Those of scans that were left out are many, and counted above.
+                (
+                    "notices",
+                    .array(
+                        report.notices.filter { $0.kind != .notSelected }.map {
                             .object(JSONObject(Self.members(of: $0)))
                         })
                 ),

@@ -31,10 +31,16 @@ enum ManualPage {
             lines += [".SH \(section)", ".nf"]
         }
         let help = Plantdb.helpMessage(for: command, columns: 78)
-        // The overview is the abstract, an empty line, and the discussion.
+        // The overview is the abstract, which stands above, an empty line, and the discussion.
+        var isAbstract = false
         for line in help.split(separator: "\n", omittingEmptySubsequences: false) {
             if line.hasPrefix("OVERVIEW: ") {
                 begin("DESCRIPTION")
+                isAbstract = true
+            } else if isAbstract && !line.isEmpty {
+                continue
+            } else if isAbstract {
+                isAbstract = false
             } else if line.hasPrefix("USAGE: ") {
                 begin("SYNOPSIS")
                 lines.append(escaped(String(line.dropFirst("USAGE: ".count))))

@@ -110,7 +110,7 @@ enum ReportText {
     }
 
     /// What a dry run found, in two lines.
-    static func summary(of plan: SyncPlan) -> [String] {
+    static func summary(of plan: SyncPlan, verbose: Bool) -> [String] {
         let created = plan.scans.reduce(0) { $0 + ($1.isNew ? 1 : 0) }
         let updated = plan.scans.reduce(0) { $0 + (!$1.isNew && $1.hasWork ? 1 : 0) }
         let unresolved = plan.scans.reduce(0) { $0 + $1.unresolvedCount }
@@ -125,7 +125,9 @@ enum ReportText {
         if unresolved > 0 { parts.append("\(Sizes.grouped(unresolved)) unresolved") }
         if !plan.failures.isEmpty { parts.append("\(Sizes.count(plan.failures.count, "scan")) failed") }
         let leftAlone = plan.notices.scansLeftAlone
-        if leftAlone > 0 { parts.append("\(Sizes.grouped(leftAlone)) left alone (-v says why)") }
+        if leftAlone > 0 {
+            parts.append("\(Sizes.grouped(leftAlone)) left alone" + (verbose ? "" : " (-v says why)"))
+        }
         return ["Plan   " + parts.joined(separator: ", ")]
     }
 

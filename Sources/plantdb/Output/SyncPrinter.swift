@@ -126,7 +126,7 @@ final class SyncPrinter: Sendable {
         if !itemizes {
             for line in ReportText.scanLines(of: plan) { sayAtEnd(line) }
         }
-        for line in ReportText.summary(of: plan) { sayAtEnd(line) }
+        for line in ReportText.summary(of: plan, verbose: console.isVerbose) { sayAtEnd(line) }
         console.flush()
         for error in plan.errors {
             console.error(ReportText.line(of: error))

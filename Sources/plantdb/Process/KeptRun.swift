@@ -9,9 +9,11 @@ struct KeptRun: Sendable {
     private let history: RunHistory
     private let run: RunID
     private let console: Console
+    /// Whether a run that had nothing to do is kept: a watch has many, which would displace all others.
+    private let keepsIdle: Bool
 
     /// nil where none is kept.
-    init?(_ run: RunID, source: String, target: String, console: Console) {
+    init?(_ run: RunID, source: String, target: String, keepsIdle: Bool = true, console: Console) {
         guard let file = RunHistory.file() else { return nil }
         do throws(DatabaseError) {
             history = try RunHistory(file: file)
@@ -22,10 +24,13 @@ struct KeptRun: Sendable {
         }
         self.run = run
         self.console = console
+        self.keepsIdle = keepsIdle
     }
 
     func finish(_ report: SyncReport, exitCode: Int32, summary: String) {
+        let isIdle = exitCode == 0 && report.scansPublished == 0 && report.totals.filesMoved == 0
         do throws(DatabaseError) {
+            if isIdle && !keepsIdle { return try history.forget(run) }
             try history.finish(run, RecordedRun.Outcome(report, exitCode: exitCode), report: summary)
         } catch {
             Self.warn(error, console)

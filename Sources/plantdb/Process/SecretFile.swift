@@ -19,6 +19,11 @@ enum SecretFile {
                 .invalidArgument, "cannot read the \(what) from \(file.printable)",
                 cause: error.localizedDescription)
         }
+        var status = stat()
+        if file != "-", stat(file, &status) == 0, status.st_mode & (S_IRGRP | S_IROTH) != 0 {
+            Running.shared.console.note(
+                "warning: others may read the \(what) in \(file.printable); chmod 600 keeps it to you")
+        }
         let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
         guard !line.isEmpty else {
             throw DatabaseError(.invalidArgument, "\(file.printable) begins with an empty line: no \(what)")

@@ -44,6 +44,9 @@ struct SourceWatching {
             do {
                 try await run { report = $0 }
                 failures = 0
+            } catch let status as ExitStatus where status == .differences {
+                // Said, and for people to settle: nothing that the next try could mend.
+                failures = 0
             } catch {
                 let isUsage = report?.error?.code == .invalidArgument
                 if Task.isCancelled || (number == 1 && report == nil) || isUsage { throw error }
@@ -76,9 +79,8 @@ struct SourceWatching {
     private func pause(_ watch: DatabaseWatch, after report: SyncReport?, failures: Int) async throws {
         let start = ContinuousClock.now
         var due = start + Self.longestPause
-        if failures > 0 {
-            due = start + Self.pause(after: failures)
-        } else if let minimumAge, report?.notices.contains(where: { $0.kind == .notSelected }) ?? false {
+        if failures > 0 { due = start + Self.pause(after: failures) }
+        if let minimumAge, report?.notices.contains(where: { $0.kind == .notSelected }) ?? false {
             due = min(due, start + max(minimumAge, Self.quiet))
         }
         var unrest: ContinuousClock.Instant?
