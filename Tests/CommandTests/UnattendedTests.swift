@@ -81,8 +81,9 @@ import Testing
         _ = try idle.outcome()
         #expect(try plantdb("history", environment: environment).lines.count == 1)
 
-        // Newer at the target, and another size.
-        try writeFile(target + "/plant_0/images/00000_rgb.jpg", Array("mine".utf8))
+        // Newer at the target, and of the same size.
+        let image = target + "/plant_0/images/00000_rgb.jpg"
+        try writeFile(image, try bytesOnDisk(image).map { ~$0 })
         let watching = try PlantdbProcess(["sync", source, target, "--watch"], environment: environment)
         try waitUntil("the difference") { try watching.diagnostics.contains("still differs") }
         try addScan()
