@@ -15,8 +15,8 @@ actor SFTPConnections {
     private let turns = Turns(1)
     /// Makes further connections.
     private var growth: Task<Void, Never>?
-    /// What the server refused once is not asked for again: it may count what it refuses.
-    private var isRefused = false
+    /// There are enough; or the server refused one, and is not asked again: it may count what it refuses.
+    private var isFull = false
     /// Who takes further connections, by a number.
     private var takers: [Int: AsyncStream<SFTPSession>.Continuation] = [:]
     private var nextTaker = 0
@@ -48,13 +48,24 @@ actor SFTPConnections {
         return session
     }
 
+    /// When further connections are made.
+    enum Growth: Sendable {
+        case atOnce
+        /// If those that are open bring less than ``enough`` within the first second: another login takes a
+        /// fifth of a second of a processor at either end.
+        case whereSlow
+    }
+
+    /// In bytes a second: more than a line of a gigabit carries.
+    private static let enough = 200e6
+
     /// Runs `body` on so many connections side by side: at once on those that are open, and on each further
     /// one as soon as it is made, if any `body` is at work still. Nobody waits for logging in, which takes
     /// some ten round trips; what the server does not let us have is done without.
     ///
     /// - Returns: what each `body` answered.
     func use<Answer: Sendable>(
-        upTo count: Int, _ body: @escaping @Sendable (SFTPSession) async -> Answer
+        upTo count: Int, growing growth: Growth, _ body: @escaping @Sendable (SFTPSession) async -> Answer
     ) async throws(DatabaseError) -> [Answer] {
         _ = try await session()
         let open = sessions.filter(\.isOpen).prefix(count)
@@ -64,7 +75,7 @@ actor SFTPConnections {
         nextTaker += 1
         takers[number] = taker
         defer { takers[number] = nil }
-        grow(to: count)
+        grow(to: count, growth)
 
         return await withTaskGroup(of: Event<Answer>.self) { group in
             var answers: [Answer] = []
@@ -97,12 +108,17 @@ actor SFTPConnections {
         case answer(Answer)
     }
 
-    private func grow(to count: Int) {
+    private func grow(to count: Int, _ when: Growth) {
         sessions.removeAll { !$0.isOpen }
         let missing = count - sessions.count
-        guard missing > 0, growth == nil, !isRefused, !isClosed else { return }
+        guard missing > 0, growth == nil, !isFull, !isClosed else { return }
         let connect = connect
         growth = Task {
+            if when == .whereSlow, await isFast() {
+                isFull = true
+                growth = nil
+                return
+            }
             await withTaskGroup(of: SFTPSession?.self) { group in
                 for _ in 0..<missing {
                     group.addTask {
@@ -115,9 +131,18 @@ actor SFTPConnections {
         }
     }
 
+    private func isFast() async -> Bool {
+        let clock = ContinuousClock()
+        let (start, before) = (clock.now, sessions.reduce(0) { $0 + $1.bytesReceived })
+        // Cancelled: it is over, and nothing more is to be made.
+        do { try await Task.sleep(for: .seconds(1)) } catch { return true }
+        let bytes = sessions.reduce(0) { $0 + $1.bytesReceived } - before
+        return Double(bytes) / ((clock.now - start) / .seconds(1)) >= Self.enough
+    }
+
     private func admit(_ session: SFTPSession?) async {
         guard let session else {
-            isRefused = true
+            isFull = true
             return
         }
         guard !isClosed else { return await session.close() }

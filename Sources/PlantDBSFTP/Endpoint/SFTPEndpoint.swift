@@ -34,7 +34,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
 
     /// Connections at a time: a second one fills the pauses of the first. One lets 2 MiB through a
     /// round trip, which on a long line is less than it carries: four, then.
-    let connectionLimit: Int
+    var connectionLimit: Int { isFar ? 4 : 2 }
+    let isFar: Bool
 
     /// Logs in, and looks at the database.
     ///
@@ -130,7 +131,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         root: RemotePath, shown: String, exists: Bool, session: SFTPSession, access: Access,
         sharing: ConnectionSharing?, roundTrip: Duration, connect: @escaping SFTPConnections.Connect
     ) {
-        connectionLimit = EndpointCapabilities.isFar(roundTrip: roundTrip) ? 4 : 2
+        isFar = EndpointCapabilities.isFar(roundTrip: roundTrip)
         self.root = root
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)

@@ -36,7 +36,8 @@ extension SFTPEndpoint: FileFetcher {
         let sink = StagingSink(selection, files, top: path(of: selection.scan), receiver, meter)
         guard !files.isEmpty else { return sink.outcome }
         let limit = selection.isWorthSeveralConnections(files) ? connectionLimit : 1
-        let failures = try await connections.use(upTo: limit) { session in
+        let failures = try await connections.use(upTo: limit, growing: isFar ? .atOnce : .whereSlow) {
+            session in
             do throws(SFTPError) {
                 try await session.download(to: sink)
                 return SFTPError?.none

@@ -134,7 +134,7 @@ extension RemoteStagedTree: FileSender {
         let first = try await endpoint.connections.session()
         let source = ScanFilesSource(selection, places, from: files, to: self, flushesWith: first, meter)
         let limit = selection.isWorthSeveralConnections(places) ? endpoint.connectionLimit : 1
-        let failures = try await endpoint.connections.use(upTo: limit) { session in
+        let failures = try await endpoint.connections.use(upTo: limit, growing: .atOnce) { session in
             do throws(SFTPError) {
                 try await session.upload(from: source)
                 return SFTPError?.none

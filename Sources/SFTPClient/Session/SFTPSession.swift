@@ -50,6 +50,7 @@ public final class SFTPSession: Sendable {
     private let state = Mutex(State())
     private let wakeWriter = DispatchSemaphore(value: 0)
     private let threads = NIOThreadPool(numberOfThreads: 2)
+    private let received = Atomic<Int64>(0)
 
     private struct State {
         var table = RequestTable<Handler>()
@@ -168,6 +169,9 @@ public final class SFTPSession: Sendable {
     /// cancelled. Idempotent.
     public func close() async { await shutDown(SFTPError(.cancelled, "the connection was closed")) }
 
+    /// From the server, since it was opened.
+    package var bytesReceived: Int64 { received.load(ordering: .relaxed) }
+
     public var isOpen: Bool { state.withLock { $0.end == nil } }
 
     // MARK: Threads
@@ -209,6 +213,7 @@ public final class SFTPSession: Sendable {
                 let count = try Descriptors.read(channel.input, into: frames.space())
                 guard count > 0 else { throw SFTPError(.connectionLost, "the server ended the connection") }
                 frames.arrived(count)
+                received.wrappingAdd(Int64(count), ordering: .relaxed)
             }
         } catch { end(error) }
     }
