@@ -143,6 +143,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
     private let source: Source
     private let chunk: Int
     private let state = Mutex(State())
+    private let spareBuffers = Mutex(SpareBuffers())
 
     init(_ session: SFTPSession, _ source: Source) {
         self.session = session
@@ -238,7 +239,7 @@ private final class FileUpload<Source: UploadSource>: Sendable {
     private func write(
         _ slot: Int, _ handle: RemoteHandle, _ descriptor: CInt, _ offset: UInt64, _ length: Int
     ) {
-        var buffer = ByteBufferAllocator().buffer(capacity: length)
+        var buffer = spareBuffers.withLock { $0.take(capacity: length) }
         var failure: SFTPError?
         do throws(SFTPError) {
             let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { space in
@@ -262,7 +263,9 @@ private final class FileUpload<Source: UploadSource>: Sendable {
             }
             return
         }
-        session.submit(.write(handle, offset: offset, buffer), isPatient: true) {
+        let sent = buffer
+        session.submit(.write(handle, offset: offset, sent), isPatient: true) {
+            self.spareBuffers.withLock { $0.giveBack(sent) }
             self.written(slot, length, $0)
         }
         let isLast = state.withLock { state -> Bool in
