@@ -90,6 +90,9 @@ import ZipStream
     func otherProtocol() async throws {
         let found = try await errors(of: try server { _ in Array("SSH-2.0-OpenSSH_9.2\r\n".utf8) })
         #expect(found.count == 1 && found[0].message.contains("does not speak HTTP"), "\(found)")
+        let cut = Array("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nPK".utf8)
+        let lost = try await errors(of: try server { $0.path == "/archive/plant" ? cut : nil })
+        #expect(lost.count == 1 && lost[0].message.contains("was lost"), "\(lost)")
     }
 
     @Test("A page in place of an archive, a damaged or cut one, and one that leads elsewhere")

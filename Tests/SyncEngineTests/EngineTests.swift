@@ -323,6 +323,15 @@ import Testing
         let report = await bench.run()
         let told = report.notices.filter { $0.kind == .nothingExcluded }.map(\.message)
         #expect(report.errors.isEmpty && told.count == 1 && told[0].contains("imgs"), "\(told)")
+        // What only the target has is kept from deletion by its exclusion.
+        var computed = SampleTree()
+        try computed.file("files.json", "{}")
+        try computed.file("metadata/metadata.json", "{}")
+        try computed.file("results/a.ply", "points")
+        bench.target.set(try scan("plant_0"), to: computed)
+        bench.options.selection.excludedFilesets = ["results"]
+        bench.options.deletion = .delete(limit: .percent(100))
+        #expect(await !bench.run().notices.contains { $0.kind == .nothingExcluded })
     }
 
     @Test("A key that no scan's metadata has ends the run; a value that none has is a notice")

@@ -32,7 +32,8 @@ extension DatabaseError {
             return unreachable(address, error)
         case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
             return unreachable(address, error)
-        case is HTTPParserError:
+        // The end of the connection in the middle of an answer is one of these too, and means that it was lost.
+        case let error as HTTPParserError where error != .invalidEOFState:
             return DatabaseError(
                 .unreachable,
                 "\(address) does not speak HTTP; check the port, and whether it wants https://",

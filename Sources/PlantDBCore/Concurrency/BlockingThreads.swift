@@ -9,16 +9,28 @@ package enum BlockingThreads {
     /// Processors that this process may use.
     package static let processorCount = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
 
+    private static let pool = makePool()
+    /// For ``forEach(_:workers:while:_:)``, which keeps its threads for as long as a scan takes: nobody who
+    /// reads or writes a piece of a file waits for those.
+    private static let workerPool = makePool()
+
     /// More threads than processors, since most of them wait for a disk most of the time.
-    private static let pool: NIOThreadPool = {
+    private static func makePool() -> NIOThreadPool {
         let pool = NIOThreadPool(numberOfThreads: max(4, min(16, 2 * processorCount)))
         pool.start()
         return pool
-    }()
+    }
 
     /// Runs `body` on one of the threads.
     package static func run<Result: Sendable>(
         while doing: String, _ body: @escaping @Sendable () throws(DatabaseError) -> Result
+    ) async throws(DatabaseError) -> Result {
+        try await run(on: pool, while: doing, body)
+    }
+
+    private static func run<Result: Sendable>(
+        on pool: NIOThreadPool, while doing: String,
+        _ body: @escaping @Sendable () throws(DatabaseError) -> Result
     ) async throws(DatabaseError) -> Result {
         do { return try await pool.runIfActive { try body() } } catch {
             throw .wrapping(error, while: doing)
@@ -47,7 +59,7 @@ package enum BlockingThreads {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for _ in 0..<max(1, min(workers, count)) {
                         group.addTask {
-                            try await run(while: doing) { () throws(DatabaseError) in
+                            try await run(on: workerPool, while: doing) { () throws(DatabaseError) in
                                 while let index = queue.next() {
                                     do throws(DatabaseError) { try body(index) } catch {
                                         queue.stop()

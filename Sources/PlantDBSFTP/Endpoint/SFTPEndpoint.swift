@@ -10,6 +10,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     let connections: SFTPConnections
     let digester: RemoteDigester
     let packing: RemotePacking
+    private let sharing: ConnectionSharing?
     /// Whether the database exists already; a target is made at its first lock.
     private let exists: Mutex<Bool>
     private let area = AreaHolder()
@@ -133,6 +134,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     ) {
         isFar = EndpointCapabilities.isFar(roundTrip: roundTrip)
         self.root = root
+        self.sharing = sharing
         self.exists = Mutex(exists)
         connections = SFTPConnections(session, description: access.destination.description, connect: connect)
         var unattended = access.destination
@@ -183,6 +185,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         await packing.close()
         await area.close(self)
         await connections.close()
+        // Not only when nobody refers to it any more: the process may end before.
+        sharing?.remove()
     }
 
     // MARK: Writing

@@ -34,7 +34,10 @@ public final class ConnectionSharing: Sendable {
 
     private init(_ directory: String) { self.directory = directory }
 
-    deinit {
+    deinit { remove() }
+
+    /// Takes the place away, once all connections are closed. Idempotent.
+    public func remove() {
         unlink(socket)
         rmdir(directory)
     }

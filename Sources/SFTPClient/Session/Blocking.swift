@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 
 /// Calls that wait for another process, each on a thread of its own.
@@ -21,7 +22,7 @@ package enum Blocking {
         } else {
             // No thread is to be had: later than wanted, but not never.
             box.release()
-            body()
+            DispatchQueue.global().async(execute: body)
         }
     }
 

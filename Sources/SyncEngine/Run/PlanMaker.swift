@@ -64,11 +64,13 @@ struct PlanMaker: Sendable {
                     message: "\(summary.scan) is not carried: \(reason)"))
         }
         var filesets: Set<String> = []
+        var filesetsAtTarget: Set<String> = []
         var metadataKeys: Set<String>? = []
         for outcome in try await forEach(selected.map(\.scan), planScanPatiently) {
             switch outcome {
             case .success(let planned):
                 filesets.formUnion(planned.filesets)
+                filesetsAtTarget.formUnion(planned.filesetsAtTarget)
                 if let keys = planned.metadataKeys {
                     metadataKeys?.formUnion(keys)
                 } else {
@@ -85,7 +87,7 @@ struct PlanMaker: Sendable {
             plan.notices.append(nothingSelected(of: selected.count))
         } else if !plan.scans.isEmpty, plan.failures.isEmpty {
             try refusePatternsWithoutFileset(among: filesets)
-            plan.notices += exclusionsOfNothing(among: filesets)
+            plan.notices += exclusionsOfNothing(among: filesets.union(filesetsAtTarget))
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         return plan
@@ -111,6 +113,8 @@ struct PlanMaker: Sendable {
         var notices: [SyncNotice] = []
         /// That the source has, by its index or as folders; empty unless only some are wanted.
         var filesets: [String] = []
+        /// The same, of the target.
+        var filesetsAtTarget: [String] = []
         /// Those of ``ScanSelection/metadata`` that the scan has; nil: nobody looked.
         var metadataKeys: Set<String>?
         var targetFileCount = 0
@@ -177,6 +181,7 @@ struct PlanMaker: Sendable {
         if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
         return PlannedScan(
             plan: plan, notices: notices, filesets: filesets(of: compared, indexes.source),
+            filesetsAtTarget: theirs.map { filesets(of: $0, indexes.target) } ?? [],
             targetFileCount: theirs?.fileCount ?? 0)
     }
 

@@ -106,13 +106,14 @@ struct SyncCommand: AsyncParsableCommand {
                 "changes of \(source.printable) cannot be watched from here; run plantdb sync --watch on its "
                     + "machine, or sync at intervals with a timer")
         }
+        let memory = WatchMemory()
         try await SourceWatching(path: place.location, minimumAge: selecting.minAge, console: console)
-            .repeatRuns { try await runOnce(opener, options, console, onReport: $0) }
+            .repeatRuns { try await runOnce(opener, options, console, watch: memory, onReport: $0) }
     }
 
     /// - Parameter onReport: called with what the run did, before that is said and judged.
     private func runOnce(
-        _ opener: DatabaseOpener, _ options: SyncOptions, _ console: Console,
+        _ opener: DatabaseOpener, _ options: SyncOptions, _ console: Console, watch: WatchMemory? = nil,
         onReport: @escaping (SyncReport) -> Void
     ) async throws {
         let runID = RunID.make()
@@ -125,7 +126,7 @@ struct SyncCommand: AsyncParsableCommand {
         // A dry run is no run.
         if !planning.dryRun {
             ending.kept = KeptRun(
-                runID, source: from, target: to, keepsIdle: !unattended.watch, console: console)
+                runID, source: from, target: to, watch: watch, console: console)
             ending.command = unattended.onFinish.map {
                 FinishCommand(text: $0, run: runID, source: from, target: to)
             }

@@ -2,6 +2,7 @@ import Foundation
 import PlantDBCore
 import SyncEngine
 import SyncHistory
+import Synchronization
 
 /// The run of this command in the history. What the history cannot take is a warning, never the
 /// failure of a run.
@@ -9,11 +10,10 @@ struct KeptRun: Sendable {
     private let history: RunHistory
     private let run: RunID
     private let console: Console
-    /// Whether a run that had nothing to do is kept: a watch has many, which would displace all others.
-    private let keepsIdle: Bool
+    private let watch: WatchMemory?
 
     /// nil where none is kept.
-    init?(_ run: RunID, source: String, target: String, keepsIdle: Bool = true, console: Console) {
+    init?(_ run: RunID, source: String, target: String, watch: WatchMemory? = nil, console: Console) {
         guard let file = RunHistory.file() else { return nil }
         do throws(DatabaseError) {
             history = try RunHistory(file: file)
@@ -24,13 +24,14 @@ struct KeptRun: Sendable {
         }
         self.run = run
         self.console = console
-        self.keepsIdle = keepsIdle
+        self.watch = watch
     }
 
     func finish(_ report: SyncReport, exitCode: Int32, summary: String) {
-        let isIdle = exitCode == 0 && report.scansPublished == 0 && report.totals.filesMoved == 0
+        let didNothing = report.scansPublished == 0 && report.totals.filesMoved == 0
+        let isAsBefore = watch?.endsAsBefore(exitCode) ?? false
         do throws(DatabaseError) {
-            if isIdle && !keepsIdle { return try history.forget(run) }
+            if didNothing && isAsBefore { return try history.forget(run) }
             try history.finish(run, RecordedRun.Outcome(report, exitCode: exitCode), report: summary)
         } catch {
             Self.warn(error, console)
@@ -53,5 +54,18 @@ struct KeptRun: Sendable {
 
     private static func warn(_ error: DatabaseError, _ console: Console) {
         console.error("warning: this run is not kept: \(error.description.printable)")
+    }
+}
+
+/// How the last run of a watch ended. A run that did nothing and ended in the same way is not kept: there
+/// are many, and they would displace all others.
+final class WatchMemory: Sendable {
+    private let last = Mutex<Int32?>(nil)
+
+    func endsAsBefore(_ exitCode: Int32) -> Bool {
+        last.withLock { last in
+            defer { last = exitCode }
+            return last == exitCode
+        }
     }
 }
