@@ -37,11 +37,7 @@ let package = Package(
     targets: [
         .target(
             name: "PlantDBCore",
-            dependencies: [
-                "CZlib",
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-            ]
+            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")]
         ),
         // What `import Glibc` hides behind _GNU_SOURCE or variadic C.
         .target(name: "CPlatform"),
@@ -49,7 +45,7 @@ let package = Package(
             name: "FSDB",
             dependencies: [
                 "PlantDBCore", "CPlatform",
-                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]

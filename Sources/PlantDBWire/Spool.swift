@@ -29,7 +29,7 @@ public final class Spool: Sendable {
     public func append(_ bytes: ByteBuffer) async throws(DatabaseError) {
         guard bytes.readableBytes > 0 else { return }
         let (descriptor, start) = (descriptor, size)
-        try await BlockingThreads.run(while: "writing a temporary file") { () throws(DatabaseError) in
+        try await Threads.run { () throws(DatabaseError) in
             var written = 0
             while written < bytes.readableBytes {
                 let count = bytes.withUnsafeReadableBytes {
@@ -63,8 +63,7 @@ public final class Spool: Sendable {
             guard position < end else { return nil }
             let (descriptor, position) = (spool.descriptor, position)
             let wanted = Int(min(end - position, Int64(Spool.pieceSize)))
-            let piece = try await BlockingThreads.run(while: "reading a temporary file") {
-                () throws(DatabaseError) in
+            let piece = try await Threads.run { () throws(DatabaseError) in
                 var buffer = ByteBufferAllocator().buffer(capacity: wanted)
                 let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: wanted) { space in
                     max(0, pread(descriptor, space.baseAddress, wanted, off_t(position)))

@@ -9,7 +9,7 @@ extension SFTPEndpoint: FileFetcher {
     public func fetch(_ selection: EntrySelection, into receiver: any LocalFileReceiver, meter: ByteMeter)
         async throws(DatabaseError) -> LocalCopyOutcome
     {
-        try await BlockingThreads.run(while: "staging scan \(selection.scan)") { () throws(DatabaseError) in
+        try await Threads.run { () throws(DatabaseError) in
             for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
         }
         let files = SmallFiles(of: selection) { $0.isPackable }

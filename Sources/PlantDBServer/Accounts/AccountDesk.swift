@@ -109,9 +109,7 @@ final class AccountDesk: Sendable {
     /// - Throws: what reading the accounts throws.
     func exists(_ name: String) async throws(DatabaseError) -> Bool {
         let accounts = accounts
-        return try await BlockingThreads.run(while: "reading accounts") { () throws(DatabaseError) in
-            try accounts?.account(name) != nil
-        }
+        return try await Threads.run { () throws(DatabaseError) in try accounts?.account(name) != nil }
     }
 
     /// Seconds to wait; nil: none.
@@ -188,9 +186,7 @@ final class AccountDesk: Sendable {
     func refresh(_ text: String) async throws(DatabaseError) -> (account: Account, tokens: Tokens)? {
         guard let session = session(text), session.kind == .refresh else { return nil }
         let (accounts, name) = (accounts, session.account.name)
-        let account = try await BlockingThreads.run(while: "reading accounts") { () throws(DatabaseError) in
-            try accounts?.account(name)
-        }
+        let account = try await Threads.run { () throws(DatabaseError) in try accounts?.account(name) }
         // Of two that ask with one token, the first gets the pair.
         guard end(session.pair), let account, account.isActive else { return nil }
         return (account, issue(account))

@@ -84,7 +84,7 @@ struct RestFile: Sendable {
         guard let source = endpoint.fileSource else { return try await body(ofParts: range) }
         let files = try await source.openFiles(of: selection.scan)
         let entry = entry
-        let open = try await BlockingThreads.run(while: "opening \(entry.path)") { () throws(DatabaseError) in
+        let open = try await Threads.run { () throws(DatabaseError) in
             OpenFile(files: files, entry: entry, descriptor: try files.open(entry))
         }
         return ResponseBody(contentLength: range.count) { writer in
@@ -134,7 +134,7 @@ struct RestFile: Sendable {
 
         /// At most 256 KiB; at the file's end it sees that the file is what its headers said.
         func read(at offset: Int64, limit: Int64) async throws(DatabaseError) -> ByteBuffer {
-            try await BlockingThreads.run(while: "reading a file") { () throws(DatabaseError) in
+            try await Threads.run { () throws(DatabaseError) in
                 let wanted = Int(min(256 << 10, limit))
                 var buffer = ByteBufferAllocator().buffer(capacity: wanted)
                 var number: CInt = 0

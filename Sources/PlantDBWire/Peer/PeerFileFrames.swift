@@ -23,7 +23,7 @@ public final class PeerFileFrames: Sendable {
     /// - Throws: `cancelled`.
     public func next() async throws(DatabaseError) -> ByteBuffer? {
         try DatabaseError.checkCancellation(while: "reading files")
-        let buffer = try await BlockingThreads.run(while: "reading files") { () throws(DatabaseError) in
+        let buffer = try await Threads.run { () throws(DatabaseError) in
             self.reader.withLock { $0.next() }
         }
         if let buffer { meter?.add(Int64(buffer.readableBytes)) }
@@ -41,7 +41,7 @@ public final class PeerStagedFrames: Sendable {
     }
 
     public func write(_ bytes: ByteBuffer) async throws(DatabaseError) {
-        try await BlockingThreads.run(while: "writing files") { () throws(DatabaseError) in
+        try await Threads.run { () throws(DatabaseError) in
             try self.writer.withLock { (writer) throws(DatabaseError) in try writer.write(bytes) }
         }
     }

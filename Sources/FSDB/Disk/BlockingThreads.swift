@@ -1,13 +1,13 @@
 import Glibc
 import NIOPosix
+import PlantDBCore
 import Synchronization
 
-/// The threads on which blocking system calls on this machine's disks are made: never on the cooperative
-/// pool, nor on libdispatch's, which on Linux is the same. It has as many threads as there are processors,
-/// and gets another one only a second after all of them were found waiting.
-package enum BlockingThreads {
+/// The threads on which blocking system calls are made: never on the cooperative pool,
+/// which has as many threads as there are processors and must not wait for a disk.
+enum BlockingThreads {
     /// Processors that this process may use.
-    package static let processorCount = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+    static let processorCount = max(1, Int(sysconf(CInt(_SC_NPROCESSORS_ONLN))))
 
     private static let pool = makePool()
     /// For ``forEach(_:workers:while:_:)``, which keeps its threads for as long as a scan takes: nobody who
@@ -22,7 +22,7 @@ package enum BlockingThreads {
     }
 
     /// Runs `body` on one of the threads.
-    package static func run<Result: Sendable>(
+    static func run<Result: Sendable>(
         while doing: String, _ body: @escaping @Sendable () throws(DatabaseError) -> Result
     ) async throws(DatabaseError) -> Result {
         try await run(on: pool, while: doing, body)
@@ -38,7 +38,7 @@ package enum BlockingThreads {
     }
 
     /// Runs `body` even in a cancelled task, to its end: for releasing and tidying up.
-    package static func runToTheEnd(_ body: @escaping @Sendable () -> Void) async {
+    static func runToTheEnd(_ body: @escaping @Sendable () -> Void) async {
         await withCheckedContinuation { continuation in
             pool.submit { _ in
                 body()
@@ -49,7 +49,7 @@ package enum BlockingThreads {
 
     /// Calls `body` for every index below `count`, on `workers` threads, until one throws or
     /// the task is cancelled.
-    package static func forEach(
+    static func forEach(
         _ count: Int, workers: Int, while doing: String,
         _ body: @escaping @Sendable (Int) throws(DatabaseError) -> Void
     ) async throws(DatabaseError) {
