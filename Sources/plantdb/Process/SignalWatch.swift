@@ -1,4 +1,5 @@
 import Glibc
+import SFTPClient
 import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP: the first asks the command to stop, the second ends it.
@@ -43,7 +44,7 @@ enum SignalWatch {
             action.sa_flags = SA_RESTART
             sigaction(number, &action, nil)
         }
-        Thread.detach { watch(reader, onFirst: onFirst, onForcedEnd: onForcedEnd) }
+        Blocking.start { watch(reader, onFirst: onFirst, onForcedEnd: onForcedEnd) }
     }
 
     private static func watch(
@@ -96,25 +97,4 @@ private func noteSignal(_ number: Int32) {
     var byte = UInt8(truncatingIfNeeded: number)
     _ = write(wakeDescriptor, &byte, 1)
     errno = saved
-}
-
-/// A thread of its own, for what blocks.
-private enum Thread {
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    static func detach(_ run: @escaping @Sendable () -> Void) {
-        var thread = pthread_t()
-        let body = Unmanaged.passRetained(Body(run))
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                // Proof: the context is the Body retained above, and pthread_create hands it over once.
-                if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-                return nil
-            }, body.toOpaque())
-        if status == 0 { pthread_detach(thread) } else { body.release() }
-    }
 }
