@@ -2,7 +2,9 @@ import CPlatform
 import Foundation
 import Glibc
 import PlantDBCore
+import PlantDBSFTP
 import PlantDBTesting
+import SFTPClient
 import Testing
 
 /// Faults of the line and of the other machine, against the built command. Named after the faults
@@ -162,6 +164,30 @@ struct SSHFaultTests {
         #expect(outcomes.contains { $0.struck && $0.isForGood && $0.code == 30 })
         // Most single cuts fall into a transfer, and a run makes its connection anew.
         #expect(once.count(where: { $0.code == 0 }) * 2 > once.count)
+    }
+
+    @Test("F8: a line that is cut while the lock is given back leaves no lock behind")
+    func cutWhileUnlocking() async throws {
+        let scene = try SSHScene(.down)
+        try await scene.reset()
+        var destination = try SSHDestination(host: "127.0.0.1", port: scene.relay.port)
+        destination.options =
+            scene.server.sshOptions + ["HostKeyAlias=[127.0.0.1]:\(scene.server.port)"]
+        destination.identity = scene.server.identity
+        let access = SFTPEndpoint.Access(destination)
+        // Some fall before the request is there, some between it and its answer.
+        for bytes in stride(from: 1, through: 801, by: 100) {
+            scene.relay.set(.none)
+            let endpoint = try await SFTPEndpoint.open(access, path: scene.source, .existing)
+            let lock = try await endpoint.acquireLock(.database, mode: .exclusive, wait: .zero)
+            #expect(try scene.debris().count == 1, "the lock is there")
+            scene.relay.set(.cutOnce(afterBytes: bytes))
+            await lock.release()
+            #expect(bytes > 201 || scene.relay.hasStruck, "nothing was cut after \(bytes) bytes")
+            #expect(try scene.debris() == [], "cut after \(bytes) bytes")
+            await endpoint.close()
+        }
+        try scene.end()
     }
 
     // MARK: F9

@@ -48,6 +48,15 @@ actor SFTPConnections {
         return session
     }
 
+    /// Does what a run does last, and once more on another connection where the first is lost meanwhile:
+    /// a run that says that all is done leaves nothing behind. What fails even so is left to the next run.
+    func tidyUp(_ body: @Sendable (SFTPSession) async throws(SFTPError) -> Void) async {
+        for _ in 0..<2 {
+            guard let session = try? await session() else { return }
+            do throws(SFTPError) { return try await body(session) } catch { if session.isOpen { return } }
+        }
+    }
+
     /// When further connections are made.
     enum Growth: Sendable {
         case atOnce

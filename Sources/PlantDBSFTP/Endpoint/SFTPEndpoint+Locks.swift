@@ -208,15 +208,13 @@ private actor RemoteLock: DatabaseLock {
         guard !isReleased else { return }
         isReleased = true
         let (path, content, connections) = (path, content, connections)
-        // Also in a cancelled task; a connection that was lost is made once more for it.
+        // Also in a cancelled task.
         await Task {
-            do {
-                let session = try await connections.session()
+            // Where even this fails it stays, and tells the next run of this machine that its owner is dead.
+            await connections.tidyUp { (session) async throws(SFTPError) in
                 // Broken by force, it may be somebody else's by now.
                 guard try await session.contents(of: path, limit: 1 << 16) == content else { return }
                 try await session.removeIfThere(path)
-            } catch {
-                // It stays, and tells the next run of this machine that its owner is dead.
             }
         }.value
     }

@@ -81,16 +81,11 @@ struct RemoteStagingArea: Sendable {
     }
 
     func close(_ endpoint: SFTPEndpoint) async {
-        // Once more where the connection was lost at the very end.
-        for _ in 0..<2 {
-            do {
-                let session = try await endpoint.connections.session()
-                try await session.removeTree(path)
-                try await session.removeDirectoryIfEmpty(path.parent)
-                return try await session.removeDirectoryIfEmpty(path.parent.parent)
-            } catch {
-                // Left for the next run, which reclaims it.
-            }
+        // What cannot be removed now is reclaimed by the next run.
+        await endpoint.connections.tidyUp { [path] (session) async throws(SFTPError) in
+            try await session.removeTree(path)
+            try await session.removeDirectoryIfEmpty(path.parent)
+            try await session.removeDirectoryIfEmpty(path.parent.parent)
         }
     }
 }
