@@ -95,6 +95,10 @@ int plantdb_pipe(int ends[2], int capacity) {
     return 0;
 }
 
+ssize_t plantdb_splice(int pipe, int file, size_t count) {
+    return splice(pipe, NULL, file, NULL, count, SPLICE_F_MOVE);
+}
+
 int plantdb_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 int64_t plantdb_peer_user(int fd) {

@@ -225,7 +225,7 @@ struct SSHFaultTests {
     // MARK: F6
 
     /// Whether a small file system can be mounted: as root, where that is allowed.
-    private static let canMount: Bool = {
+    static let canMount: Bool = {
         guard geteuid() == 0, let folder = try? TemporaryDirectory() else { return false }
         guard mount("tmpfs", folder.path, "tmpfs", 0, "size=256k") == 0 else { return false }
         umount2(folder.path, 2)

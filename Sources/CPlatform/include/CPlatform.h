@@ -61,6 +61,10 @@ void plantdb_close_stream(void *stream);
 // F_SETPIPE_SZ of fcntl(2) where the system allows it.
 int plantdb_pipe(int ends[2], int capacity);
 
+// splice(2) with SPLICE_F_MOVE, from a pipe to where the file stands: EINVAL where its file system
+// cannot.
+ssize_t plantdb_splice(int pipe, int file, size_t count);
+
 // memfd_create(2) with MFD_CLOEXEC.
 int plantdb_memory_file(const char *name);
 

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What one side holds of one scan: its entries in ascending bytewise order of their paths,
 /// and what it holds but does not carry.
 ///
@@ -251,10 +253,10 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
 
 private func compareBytes(_ lhs: UnsafeBufferPointer<UInt8>, _ rhs: UnsafeBufferPointer<UInt8>) -> Int {
     let common = Swift.min(lhs.count, rhs.count)
-    var index = 0
-    while index < common {
-        if lhs[index] != rhs[index] { return lhs[index] < rhs[index] ? -1 : 1 }
-        index += 1
+    // Of two empty ones there may be no address.
+    if common > 0, let left = lhs.baseAddress, let right = rhs.baseAddress {
+        let order = memcmp(left, right, common)
+        if order != 0 { return order < 0 ? -1 : 1 }
     }
     return lhs.count == rhs.count ? 0 : (lhs.count < rhs.count ? -1 : 1)
 }

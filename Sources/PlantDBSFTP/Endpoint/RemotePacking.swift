@@ -1,7 +1,7 @@
 import PlantDBCore
 import SFTPClient
 
-/// The tars of one endpoint: started when they are needed, each used by one scan at a time, and
+/// The tars of one endpoint: started when they are needed, each used for one scan at a time, and
 /// given up for good where the server does not let us, or one failed.
 actor RemotePacking {
     /// More would take memory, and each starts a shell over there.
@@ -56,29 +56,46 @@ actor RemotePacking {
     }
 }
 
-extension FileEntry {
-    /// Whether tar carries all that is kept of it.
-    var isPackable: Bool {
-        kind == .file && size <= Int64(RemoteTar.fileLimit) && mode != nil && modified != nil
-            && path.rawValue.utf8.count <= RemoteTar.nameLimit
+/// The files of a selection, by their places in it: those that go by tar, and the others.
+struct PackedFiles {
+    /// Fewer are at the other end before another process is started there.
+    private static let minimumCount = 256
+    private static let minimumBytes: Int64 = 8 << 20
+
+    /// The small ones come first.
+    private(set) var packed: [Int] = []
+    private(set) var others: [Int] = []
+    /// Of ``packed``, whether there is more of it than small files.
+    private(set) var isLarge = false
+
+    /// - Parameter largest: of the files that may be packed, in bytes.
+    init(
+        of selection: EntrySelection, upTo largest: Int, where isAllowed: (FileEntry) -> Bool = { _ in true }
+    ) {
+        var large: [Int] = []
+        var bytes: Int64 = 0
+        for (index, entry) in selection.enumerated() where entry.kind == .file {
+            if !entry.isPackable || entry.size > Int64(largest) || !isAllowed(entry) {
+                others.append(index)
+            } else if entry.size > Int64(RemoteTar.smallFileLimit) {
+                large.append(index)
+                bytes = bytes.addingSaturated(entry.size)
+            } else {
+                packed.append(index)
+            }
+        }
+        packed += large
+        isLarge = bytes > Self.minimumBytes
+        if !isLarge, packed.count < Self.minimumCount {
+            others = selection.indices.filter { selection[$0].kind == .file }
+            packed = []
+        }
     }
 }
 
-/// The files of a selection, by their places in it: those that are worth packing, and the others.
-struct SmallFiles {
-    /// Fewer are at the other end before another process is started there.
-    private static let minimum = 256
-
-    private(set) var small: [Int] = []
-    private(set) var others: [Int] = []
-
-    init(of selection: EntrySelection, where isPackable: (FileEntry) -> Bool) {
-        for (index, entry) in selection.enumerated() where entry.kind == .file {
-            if isPackable(entry) { small.append(index) } else { others.append(index) }
-        }
-        if small.count < Self.minimum {
-            others = selection.indices.filter { selection[$0].kind == .file }
-            small = []
-        }
+extension FileEntry {
+    /// Whether tar carries all that is kept of it.
+    fileprivate var isPackable: Bool {
+        mode != nil && modified != nil && path.rawValue.utf8.count <= RemoteTar.nameLimit
     }
 }

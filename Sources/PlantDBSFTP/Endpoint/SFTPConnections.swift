@@ -1,5 +1,6 @@
 import PlantDBCore
 import SFTPClient
+import Synchronization
 
 /// The connections of one endpoint: made when they are needed, made anew when they are lost.
 actor SFTPConnections {
@@ -7,6 +8,7 @@ actor SFTPConnections {
     ///   would understand in the middle of a run, and which a run can do without.
     typealias Connect = @Sendable (_ isFirst: Bool) async throws(SFTPError) -> SFTPSession
 
+    nonisolated let traffic = ConnectionTraffic()
     private let connect: Connect
     private let description: String
     private var sessions: [SFTPSession] = []
@@ -72,9 +74,12 @@ actor SFTPConnections {
     /// one as soon as it is made, if any `body` is at work still. Nobody waits for logging in, which takes
     /// some ten round trips; what the server does not let us have is done without.
     ///
+    /// - Parameter first: runs instead of it on the first connection: for what goes through that one, and not
+    ///   by SFTP.
     /// - Returns: what each `body` answered.
     func use<Answer: Sendable>(
-        upTo count: Int, growing growth: Growth, _ body: @escaping @Sendable (SFTPSession) async -> Answer
+        upTo count: Int, growing growth: Growth, insteadOfFirst first: (@Sendable () async -> Void)? = nil,
+        _ body: @escaping @Sendable (SFTPSession) async -> Answer
     ) async throws(DatabaseError) -> [Answer] {
         _ = try await session()
         let open = sessions.filter(\.isOpen).prefix(count)
@@ -89,12 +94,20 @@ actor SFTPConnections {
         return await withTaskGroup(of: Event<Answer>.self) { group in
             var answers: [Answer] = []
             var begun = 0
+            var ended = 0
             func begin(_ session: SFTPSession) {
                 begun += 1
                 group.addTask { .answer(await body(session)) }
             }
             func awaitFurther() { group.addTask { .further(await further.first { _ in true }) } }
-            for session in open { begin(session) }
+            if let first {
+                begun += 1
+                group.addTask {
+                    await first()
+                    return .firstEnded
+                }
+            }
+            for session in open.dropFirst(begun) { begin(session) }
             awaitFurther()
             for await event in group {
                 switch event {
@@ -104,8 +117,10 @@ actor SFTPConnections {
                 case .further(nil): break
                 case .answer(let answer):
                     answers.append(answer)
-                    if answers.count == begun { taker.finish() }
+                    ended += 1
+                case .firstEnded: ended += 1
                 }
+                if ended == begun { taker.finish() }
             }
             return answers
         }
@@ -115,6 +130,7 @@ actor SFTPConnections {
         /// nil: none comes any more.
         case further(SFTPSession?)
         case answer(Answer)
+        case firstEnded
     }
 
     private func grow(to count: Int, _ when: Growth) {
@@ -123,10 +139,13 @@ actor SFTPConnections {
         guard missing > 0, growth == nil, !isFull, !isClosed else { return }
         let connect = connect
         growth = Task {
-            if when == .whereSlow, await isFast() {
-                isFull = true
-                growth = nil
-                return
+            if when == .whereSlow {
+                guard await !isFast() else {
+                    isFull = true
+                    growth = nil
+                    return
+                }
+                traffic.isSlow = true
             }
             await withTaskGroup(of: SFTPSession?.self) { group in
                 for _ in 0..<missing {
@@ -142,11 +161,14 @@ actor SFTPConnections {
 
     private func isFast() async -> Bool {
         let clock = ContinuousClock()
-        let (start, before) = (clock.now, sessions.reduce(0) { $0 + $1.bytesReceived })
+        let (start, before) = (clock.now, bytesReceived)
         // Cancelled: it is over, and nothing more is to be made.
         do { try await Task.sleep(for: .seconds(1)) } catch { return true }
-        let bytes = sessions.reduce(0) { $0 + $1.bytesReceived } - before
-        return Double(bytes) / ((clock.now - start) / .seconds(1)) >= Self.enough
+        return Double(bytesReceived - before) / ((clock.now - start) / .seconds(1)) >= Self.enough
+    }
+
+    private var bytesReceived: Int64 {
+        sessions.reduce(traffic.besideSFTP.total) { $0 + Int64($1.bytesReceived) }
     }
 
     private func admit(_ session: SFTPSession?) async {
@@ -171,6 +193,19 @@ actor SFTPConnections {
         for session in open { await session.close() }
         // What was being made ends too.
         await growth?.value
+    }
+}
+
+/// What is known of an endpoint's connections.
+final class ConnectionTraffic: Sendable {
+    /// Counts what comes through the first one for others than SFTP.
+    let besideSFTP = ByteMeter()
+    private let slow = Atomic(false)
+
+    /// One alone brings less than a line of a gigabit carries.
+    var isSlow: Bool {
+        get { slow.load(ordering: .relaxed) }
+        set { slow.store(newValue, ordering: .relaxed) }
     }
 }
 

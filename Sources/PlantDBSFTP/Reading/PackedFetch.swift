@@ -4,10 +4,16 @@ import PlantDBCore
 import SFTPClient
 import Synchronization
 
-/// Writes packed files into a staged tree of this machine, on two threads: making a file takes
-/// longer than receiving it. What does not come as it was listed remains, for those who can say why.
+/// Writes packed files into a staged tree of this machine, small ones on threads beside the one that
+/// receives: making a file takes longer than receiving it. What does not come as it was listed remains, for
+/// those who can say why.
 final class PackedFetch: PackedDownloadSink {
     private static let batchLimit = 1024
+    /// What is asked for in one go, in bytes, unless one file alone is larger: with less, starting tar for it
+    /// counts.
+    private static let batchBytes: Int64 = 32 << 20
+    /// Where other connections help, which could fetch a part of it.
+    private static let batchBytesWhereSlow: Int64 = 4 << 20
     /// What a thread writes in one go: enough that handing it over does not count.
     private static let bundleBytes = 256 << 10
     private static let bundleFiles = 64
@@ -22,8 +28,8 @@ final class PackedFetch: PackedDownloadSink {
     }
 
     private struct State {
-        /// Of `files`.
-        var next = 0
+        /// Of `files`: what nobody asked for yet.
+        var unasked: Range<Int>
         /// What was asked for and has not ended, as places in the selection.
         var batches: [[Int]] = []
         /// Of the oldest batch: what came and is not handed over yet, and places of what is written.
@@ -39,17 +45,22 @@ final class PackedFetch: PackedDownloadSink {
     private let files: [Int]
     private let receiver: any LocalFileReceiver
     private let meter: ByteMeter
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    private let traffic: ConnectionTraffic
     private let writing = DispatchGroup()
     private let space = DispatchSemaphore(value: PackedFetch.bundleLimit)
 
+    /// - Parameter traffic: counts what comes, where `meter` counts what is of use.
     init(
-        _ selection: EntrySelection, _ files: [Int], into receiver: any LocalFileReceiver, _ meter: ByteMeter
+        _ selection: EntrySelection, _ files: [Int], into receiver: any LocalFileReceiver, _ meter: ByteMeter,
+        traffic: ConnectionTraffic
     ) {
         self.selection = selection
         self.files = files
         self.receiver = receiver
         self.meter = meter
+        self.traffic = traffic
+        state = Mutex(State(unasked: files.indices))
     }
 
     var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
@@ -61,21 +72,47 @@ final class PackedFetch: PackedDownloadSink {
 
     func nextBatch() -> [[UInt8]]? {
         state.withLock { state in
-            guard !state.isStopped, state.next < files.count else { return nil }
-            let batch = Array(files[state.next...].prefix(Self.batchLimit))
-            state.next += batch.count
+            guard !state.isStopped, !state.unasked.isEmpty else { return nil }
+            let limit = traffic.isSlow ? Self.batchBytesWhereSlow : Self.batchBytes
+            var batch: [Int] = []
+            var bytes: Int64 = 0
+            while let next = state.unasked.first, batch.count < Self.batchLimit {
+                bytes = bytes.addingSaturated(selection[files[next]].size)
+                if bytes > limit, !batch.isEmpty { break }
+                batch.append(files[state.unasked.removeFirst()])
+            }
             state.batches.append(batch)
             return batch.map { Array(selection[$0].path.rawValue.utf8) }
         }
     }
 
-    func received(_ index: Int, _ header: TarHeader, content: UnsafeRawBufferPointer?) {
-        guard let content else { return }
+    /// A large file that was not asked for yet, for somebody else to fetch: it remains only if it is not
+    /// taken.
+    func giveAway() -> Int? {
+        state.withLock { state in
+            guard !state.isStopped, let last = state.unasked.last,
+                selection[files[last]].size > Int64(RemoteTar.smallFileLimit)
+            else { return nil }
+            state.unasked.removeLast()
+            state.settled.insert(files[last])
+            return files[last]
+        }
+    }
+
+    /// The place of a file that comes as it was listed.
+    private func place(_ index: Int, _ header: TarHeader, _ state: State) -> Int? {
+        guard !state.isStopped, let place = state.batches.first?[index] else { return nil }
+        let entry = selection[place]
+        guard header.size == UInt64(entry.size), Int64(header.modified) == entry.modified?.seconds else {
+            return nil
+        }
+        return place
+    }
+
+    func received(_ index: Int, _ header: TarHeader, content: UnsafeRawBufferPointer) {
+        traffic.besideSFTP.add(Int64(content.count))
         let isFull = state.withLock { state in
-            guard !state.isStopped, let place = state.batches.first?[index] else { return false }
-            let entry = selection[place]
-            guard header.size == UInt64(entry.size), Int64(header.modified) == entry.modified?.seconds
-            else { return false }
+            guard let place = place(index, header, state) else { return false }
             state.bundle.bytes.append(contentsOf: content)
             state.bundle.files.append((place, content.count))
             return state.bundle.bytes.count >= Self.bundleBytes
@@ -83,6 +120,39 @@ final class PackedFetch: PackedDownloadSink {
         }
         if isFull { handOver() }
     }
+
+    // MARK: Large files
+
+    func open(_ index: Int, _ header: TarHeader) -> CInt? {
+        guard let place = state.withLock({ self.place(index, header, $0) }) else { return nil }
+        do throws(DatabaseError) { return try receiver.create(selection[place]) } catch {
+            record([(place, error)])
+            return nil
+        }
+    }
+
+    func received(bytes: Int) {
+        meter.add(Int64(bytes))
+        traffic.besideSFTP.add(Int64(bytes))
+    }
+
+    func complete(_ index: Int, descriptor: CInt, _ failure: SFTPError?) {
+        guard let place = state.withLock({ $0.batches.first?[index] }) else { return }
+        let entry = selection[place]
+        do throws(DatabaseError) {
+            if let failure {
+                meter.add(-Int64(max(0, lseek(descriptor, 0, SEEK_CUR))))
+                close(descriptor)
+                // What was lost on the way remains.
+                if failure.code != .local { return try receiver.discard(entry) }
+                throw .reading(failure, entry, selection.scan)
+            }
+            try receiver.finish(entry, descriptor: descriptor, digest: nil)
+            state.withLock { $0.written.append(place) }
+        } catch { record([(place, error)]) }
+    }
+
+    // MARK: Small files
 
     /// Blocks while much waits to be written.
     private func handOver() {
@@ -115,8 +185,12 @@ final class PackedFetch: PackedDownloadSink {
                 } catch { failures.append((file.place, error)) }
             }
         }
+        state.withLock { $0.written += written }
+        record(failures)
+    }
+
+    private func record(_ failures: [(Int, DatabaseError)]) {
         state.withLock { state in
-            state.written += written
             for (place, error) in failures {
                 state.outcome.failures.append(error)
                 state.settled.insert(place)
@@ -153,12 +227,7 @@ final class PackedFetch: PackedDownloadSink {
                 continue
             }
             meter.add(-entry.size)
-            do throws(DatabaseError) { try receiver.discard(entry) } catch {
-                state.withLock { state in
-                    state.outcome.failures.append(error)
-                    state.settled.insert(place)
-                }
-            }
+            do throws(DatabaseError) { try receiver.discard(entry) } catch { record([(place, error)]) }
         }
     }
 }

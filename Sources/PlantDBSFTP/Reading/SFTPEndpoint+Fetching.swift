@@ -12,32 +12,49 @@ extension SFTPEndpoint: FileFetcher {
         try await Threads.run { () throws(DatabaseError) in
             for entry in selection where entry.kind == .directory { try receiver.makeDirectory(entry) }
         }
-        let files = SmallFiles(of: selection) { $0.isPackable }
+        // On a long way several connections carry more than tar through one.
+        let files = PackedFiles(
+            of: selection, upTo: isFar ? RemoteTar.smallFileLimit : RemoteTar.fileLimit)
         let top = path(of: selection.scan)
-        guard !files.small.isEmpty else {
-            return try await fetch(selection, files.others, into: receiver, meter)
+        guard !files.packed.isEmpty else {
+            return try await fetch(StagingSink(selection, files.others, top: top, receiver, meter))
         }
-        let packed = PackedFetch(selection, files.small, into: receiver, meter)
-        async let others = fetch(selection, files.others, into: receiver, meter)
-        // Whatever tar did not do is left to SFTP, which says why it cannot be done.
-        await packing.use { (tar) async throws(SFTPError) in try await tar.download(from: top, to: packed) }
+        let packed = PackedFetch(
+            selection, files.packed, into: receiver, meter, traffic: connections.traffic)
+        async let others = fetch(StagingSink(selection, files.others, top: top, receiver, meter))
+        // Further connections, where one is slow, fetch what tar has not come to yet.
+        let helped = StagingSink(selection, [], more: packed.giveAway, top: top, receiver, meter)
+        async let help = fetch(helped, limit: files.isLarge ? connectionLimit : 1) { [packing] in
+            // Whatever tar did not do is left to SFTP, which says why it cannot be done.
+            await packing.use { (tar) async throws(SFTPError) in
+                try await tar.download(from: top, to: packed)
+            }
+        }
         let rest: LocalCopyOutcome
-        do { rest = try await others } catch {
+        do { rest = try await others.adding(help) } catch {
             throw .wrapping(error, while: "reading scan \(selection.scan)")
         }
-        let last = try await fetch(selection, packed.remaining, into: receiver, meter)
+        let last = try await fetch(StagingSink(selection, packed.remaining, top: top, receiver, meter))
         return packed.outcome.adding(rest).adding(last)
     }
 
-    /// Fetches the files at these places of the selection, over SFTP.
+    private func fetch(_ sink: StagingSink) async throws(DatabaseError) -> LocalCopyOutcome {
+        guard !sink.files.isEmpty else { return sink.outcome }
+        return try await fetch(
+            sink, limit: sink.selection.isWorthSeveralConnections(sink.files) ? connectionLimit : 1)
+    }
+
+    /// Fetches what `sink` asks for, over SFTP.
+    ///
+    /// - Parameters:
+    ///   - limit: connections at a time.
+    ///   - first: what is done instead of it on the connection that is there.
     private func fetch(
-        _ selection: EntrySelection, _ files: [Int], into receiver: any LocalFileReceiver, _ meter: ByteMeter
+        _ sink: StagingSink, limit: Int, insteadOfFirst first: (@Sendable () async -> Void)? = nil
     ) async throws(DatabaseError) -> LocalCopyOutcome {
-        let sink = StagingSink(selection, files, top: path(of: selection.scan), receiver, meter)
-        guard !files.isEmpty else { return sink.outcome }
-        let limit = selection.isWorthSeveralConnections(files) ? connectionLimit : 1
-        let failures = try await connections.use(upTo: limit, growing: isFar ? .atOnce : .whereSlow) {
-            session in
+        let failures = try await connections.use(
+            upTo: limit, growing: isFar ? .atOnce : .whereSlow, insteadOfFirst: first
+        ) { session in
             do throws(SFTPError) {
                 try await session.download(to: sink)
                 return SFTPError?.none
@@ -45,7 +62,8 @@ extension SFTPEndpoint: FileFetcher {
         }
         // A file that was on the way when its connection ended is named among the failures.
         if let failure = failures.compactMap({ $0 }).first, sink.outcome.failures.isEmpty {
-            throw .sftp(failure, "read scan \(selection.scan) of \(location)", scan: selection.scan)
+            let scan = sink.selection.scan
+            throw .sftp(failure, "read scan \(scan) of \(location)", scan: scan)
         }
         return sink.outcome
     }
@@ -53,8 +71,10 @@ extension SFTPEndpoint: FileFetcher {
 
 /// Writes fetched files into a staged tree of this machine.
 private final class StagingSink: DownloadSink {
-    private let selection: EntrySelection
-    private let files: [Int]
+    let selection: EntrySelection
+    /// Places in the selection.
+    let files: [Int]
+    private let more: @Sendable () -> Int?
     private let top: RemotePath
     private let receiver: any LocalFileReceiver
     private let meter: ByteMeter
@@ -67,12 +87,14 @@ private final class StagingSink: DownloadSink {
         var isStopped = false
     }
 
+    /// - Parameter more: what to fetch after `files`.
     init(
-        _ selection: EntrySelection, _ files: [Int], top: RemotePath, _ receiver: any LocalFileReceiver,
-        _ meter: ByteMeter
+        _ selection: EntrySelection, _ files: [Int], more: @escaping @Sendable () -> Int? = { nil },
+        top: RemotePath, _ receiver: any LocalFileReceiver, _ meter: ByteMeter
     ) {
         self.selection = selection
         self.files = files
+        self.more = more
         self.top = top
         self.receiver = receiver
         self.meter = meter
@@ -82,9 +104,16 @@ private final class StagingSink: DownloadSink {
 
     func next() -> DownloadItem? {
         state.withLock { state in
-            guard !state.isStopped, state.next < files.count else { return nil }
-            let index = files[state.next]
-            state.next += 1
+            guard !state.isStopped else { return nil }
+            let index: Int
+            if state.next < files.count {
+                index = files[state.next]
+                state.next += 1
+            } else if let another = more() {
+                index = another
+            } else {
+                return nil
+            }
             let entry = selection[index]
             return DownloadItem(
                 index: index, path: top.appending(entry.path.rawValue), size: UInt64(entry.size))

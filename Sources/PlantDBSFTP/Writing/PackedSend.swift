@@ -51,7 +51,7 @@ final class PackedSend: PackedUploadSource {
 
     func nextArchive() -> [UInt8]? {
         var archive: [UInt8] = []
-        archive.reserveCapacity(Self.archiveSize + RemoteTar.fileLimit + 4096)
+        archive.reserveCapacity(Self.archiveSize + RemoteTar.smallFileLimit + 4096)
         var packed: [Int] = []
         while archive.count < Self.archiveSize, let place = nextPlace() {
             do throws(DatabaseError) {

@@ -100,9 +100,11 @@ extension RemoteStagedTree: FileSender {
         try await makeDirectories(
             selection.compactMap { $0.kind == .directory ? $0.path : $0.path.parent }, first)
         for entry in selection where entry.kind == .directory { note(entry) }
-        let split = SmallFiles(of: selection) { $0.isPackable && !isFlushed($0, first) }
-        guard !split.small.isEmpty else { return try await send(selection, split.others, from: files, meter) }
-        let packed = PackedSend(selection, split.small, from: files, to: self, meter)
+        let split = PackedFiles(of: selection, upTo: RemoteTar.smallFileLimit) { !isFlushed($0, first) }
+        guard !split.packed.isEmpty else {
+            return try await send(selection, split.others, from: files, meter)
+        }
+        let packed = PackedSend(selection, split.packed, from: files, to: self, meter)
         async let others = send(selection, split.others, from: files, meter)
         let failure = await endpoint.packing.use { (tar) async throws(SFTPError) in
             try await tar.upload(into: path, from: packed)

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 
 /// What comes from tar: views of its own buffer, valid until the next call.
@@ -9,6 +10,8 @@ struct BlockBuffer: ~Copyable {
     private let storage: UnsafeMutableRawBufferPointer
     private var start = 0
     private var end = 0
+    /// The kernel moves bytes from a pipe to files of most kinds, and need not show them to us.
+    private var canSplice = true
 
     init(_ descriptor: CInt, silence: Duration) {
         self.descriptor = descriptor
@@ -37,6 +40,43 @@ struct BlockBuffer: ~Copyable {
         }
     }
 
+    /// Writes the next bytes to a local file, where that stands.
+    ///
+    /// - Returns: how many: one at least, and no more than wanted.
+    /// - Throws: `local` where the file cannot be written: nothing was taken then.
+    mutating func move(upTo wanted: UInt64, to file: CInt) throws(SFTPError) -> Int {
+        if start == end, canSplice {
+            try wait()
+            let count = plantdb_splice(descriptor, file, Int(min(wanted, UInt64(Self.spliceSize))))
+            if count > 0 { return count }
+            if count == 0 { throw Self.ended }
+            // Not every file system has it; and what is wrong otherwise, write(2) says too.
+            if errno != EINTR { canSplice = false }
+        }
+        if start == end { try fill(for: 1) }
+        let count = Int(min(wanted, UInt64(end - start)))
+        while true {
+            let written = write(file, storage.baseAddress?.advanced(by: start), count)
+            if written > 0 {
+                start += written
+                return written
+            }
+            if written < 0, errno == EINTR { continue }
+            let number = written < 0 ? errno : ENOSPC
+            throw SFTPError(.local, "cannot write: \(String(cString: strerror(number)))", systemError: number)
+        }
+    }
+
+    private static let spliceSize = 1 << 20
+
+    private func wait() throws(SFTPError) {
+        guard try Descriptors.waitForInput(descriptor, until: .now + silence) else {
+            throw SFTPError(.connectionLost, "tar on the server did not answer for \(silence)")
+        }
+    }
+
+    private static let ended = SFTPError(.connectionLost, "tar on the server ended")
+
     private mutating func fill(for count: Int) throws(SFTPError) {
         if start + count > storage.count {
             let rest = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(storage)[start..<end])
@@ -45,12 +85,10 @@ struct BlockBuffer: ~Copyable {
             end -= start
             start = 0
         }
-        guard try Descriptors.waitForInput(descriptor, until: .now + silence) else {
-            throw SFTPError(.connectionLost, "tar on the server did not answer for \(silence)")
-        }
+        try wait()
         let count = try Descriptors.read(
             descriptor, into: UnsafeMutableRawBufferPointer(rebasing: storage[end...]))
-        guard count > 0 else { throw SFTPError(.connectionLost, "tar on the server ended") }
+        guard count > 0 else { throw Self.ended }
         end += count
     }
 }

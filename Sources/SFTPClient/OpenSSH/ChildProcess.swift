@@ -135,6 +135,8 @@ final class ChildProcess: Sendable {
     private func reap(within limit: Duration) -> Exit? {
         let deadline = ContinuousClock.now + limit
         var status: CInt = 0
+        // Most have ended already, or are about to.
+        var pause: UInt32 = 100
         repeat {
             let result = waitpid(process, &status, WNOHANG)
             if result == process {
@@ -142,7 +144,8 @@ final class ChildProcess: Sendable {
                 return status & 0x7f == 0 ? .code((status >> 8) & 0xff) : .signal(status & 0x7f)
             }
             if result < 0, errno != EINTR { return .code(-1) }
-            usleep(5000)
+            usleep(pause)
+            pause = min(2 * pause, 5000)
         } while ContinuousClock.now < deadline
         return nil
     }

@@ -6,12 +6,18 @@ public protocol PackedDownloadSink: Sendable {
     /// The names of the next files, relative to the directory, each no longer than
     /// ``RemoteTar/nameLimit``; nil: no more.
     func nextBatch() -> [[UInt8]]?
-    /// One file of the oldest batch that has not ended.
+    /// One file of the oldest batch that has not ended, no larger than ``RemoteTar/smallFileLimit``.
     ///
-    /// - Parameters:
-    ///   - index: its place in the batch; files come in its order, and some may be left out.
-    ///   - content: nil if it is larger than ``RemoteTar/fileLimit``, or is no plain file.
-    func received(_ index: Int, _ header: TarHeader, content: UnsafeRawBufferPointer?)
+    /// - Parameter index: its place in the batch; files come in its order, and some may be left out.
+    func received(_ index: Int, _ header: TarHeader, content: UnsafeRawBufferPointer)
+    /// A larger one comes.
+    ///
+    /// - Returns: a file of this machine to write it to, from its beginning; nil: it is of no use.
+    func open(_ index: Int, _ header: TarHeader) -> CInt?
+    /// Some of it was written.
+    func received(bytes: Int)
+    /// All of it was written, unless it failed. Takes over the descriptor.
+    func complete(_ index: Int, descriptor: CInt, _ failure: SFTPError?)
     /// The oldest batch is over.
     ///
     /// - Parameter isProven: the server read all that came of it whole, and nothing of it changed
@@ -30,16 +36,18 @@ public protocol PackedUploadSource: Sendable {
     func archiveEnded(isWhole: Bool)
 }
 
-/// GNU tar on the other machine, for many small files: SFTP asks and answers four times for each
-/// of them, tar sends a hundred in one packet.
+/// GNU tar on the other machine. Of many small files SFTP asks and answers four times for each, where tar
+/// sends a hundred in one packet; of large ones the SFTP server copies each byte more often than tar.
 ///
 /// One shell is started, and told by its input what to pack or unpack next, so that the
 /// directories and names pass through no command line. It answers in blocks of 512 bytes: a greeting, and
 /// what tar writes, followed by a block with the status that tar ended with. After any status but zero it
 /// ends.
 public final class RemoteTar: Sendable {
-    /// Larger files are not its business: in bytes.
-    public static let fileLimit = 64 << 10
+    /// Larger files are not collected in memory; no larger ones are sent by tar: in bytes.
+    public static let smallFileLimit = 64 << 10
+    /// What is larger is not asked of tar, which tells only at the end whether it read well: in bytes.
+    public static let fileLimit = 1 << 30
     /// In bytes; `./` goes before it, and a zero behind it.
     public static let nameLimit = TarHeader.nameLimit - 3
 
@@ -211,20 +219,37 @@ public final class RemoteTar: Sendable {
                 throw SFTPError(.protocolViolation, "tar on the server sent a file that nobody asked for")
             }
             next = index + 1
-            guard header.isPlainFile else {
-                // Directories, links and devices have no content.
-                sink.received(index, header, content: nil)
-                continue
-            }
-            if header.size <= UInt64(Self.fileLimit) {
+            // Directories, links and devices have no content.
+            guard header.isPlainFile else { continue }
+            if header.size <= UInt64(Self.smallFileLimit) {
                 let padded = try input.take(Int(header.paddedSize))
                 sink.received(
                     index, header, content: UnsafeRawBufferPointer(rebasing: padded.prefix(Int(header.size))))
             } else {
-                try input.skip(header.paddedSize)
-                sink.received(index, header, content: nil)
+                try receiveLarge(index, header, &input, sink)
             }
         }
+    }
+
+    private func receiveLarge(
+        _ index: Int, _ header: TarHeader, _ input: inout BlockBuffer, _ sink: some PackedDownloadSink
+    ) throws(SFTPError) {
+        guard let descriptor = sink.open(index, header) else { return try input.skip(header.paddedSize) }
+        var left = header.size
+        do throws(SFTPError) {
+            while left > 0 {
+                let count = try input.move(upTo: left, to: descriptor)
+                left -= UInt64(count)
+                sink.received(bytes: count)
+            }
+        } catch {
+            sink.complete(index, descriptor: descriptor, error)
+            // What cannot be written here, the others need not suffer for.
+            guard error.code == .local else { throw error }
+            return try input.skip(left + header.paddedSize - header.size)
+        }
+        sink.complete(index, descriptor: descriptor, nil)
+        try input.skip(header.paddedSize - header.size)
     }
 
     private func unpack(_ directory: RemotePath, _ source: some PackedUploadSource) throws(SFTPError) {

@@ -14,6 +14,8 @@ final class FaultyRelay: Sendable {
         case cutForGood(afterBytes: Int)
         /// Nothing moves any more, and nothing is closed: a pulled cable.
         case stall(afterBytes: Int)
+        /// Each direction of each connection moves so many bytes a second.
+        case slow(bytesPerSecond: Int)
     }
 
     struct Failure: Error { var message: String }
@@ -30,6 +32,7 @@ final class FaultyRelay: Sendable {
         var isClosed = false
         var open: [Int: [CInt]] = [:]
         var next = 0
+        var bytesByConnection: [Int: Int] = [:]
     }
 
     init(to target: UInt16) throws {
@@ -56,12 +59,17 @@ final class FaultyRelay: Sendable {
         state.withLock { state in
             state.fault = fault
             state.bytes = 0
+            state.bytesByConnection = [:]
             state.struck = false
         }
     }
 
     /// Bytes since ``set(_:)``.
     var bytes: Int { state.withLock { $0.bytes } }
+    /// The same, of each connection, in the order they were made.
+    var bytesByConnection: [Int] {
+        state.withLock { state in state.bytesByConnection.sorted { $0.key < $1.key }.map(\.value) }
+    }
     var hasStruck: Bool { state.withLock { $0.struck } }
 
     /// Resets what is open and ends the relay.
@@ -98,7 +106,7 @@ final class FaultyRelay: Sendable {
             let left = Atomic2()
             for (from, to) in [(near, far), (far, near)] {
                 Self.thread {
-                    self.move(from, to)
+                    self.move(from, to, number)
                     // The last of the two closes both.
                     guard left.isLast() else { return }
                     self.state.withLock { $0.open[number] = nil }
@@ -109,7 +117,7 @@ final class FaultyRelay: Sendable {
         }
     }
 
-    private func move(_ from: CInt, _ to: CInt) {
+    private func move(_ from: CInt, _ to: CInt, _ number: Int) {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = recv(from, &buffer, buffer.count, 0)
@@ -117,7 +125,10 @@ final class FaultyRelay: Sendable {
                 shutdown(to, CInt(SHUT_WR))
                 return
             }
-            var allowed = admitted(count)
+            var allowed = admitted(count, number)
+            if case .slow(let rate) = state.withLock({ $0.fault }) {
+                usleep(UInt32(Double(count) / Double(rate) * 1e6))
+            }
             let isAll = allowed == count
             var done = 0
             while allowed > done {
@@ -140,16 +151,17 @@ final class FaultyRelay: Sendable {
     }
 
     /// How many of these bytes pass.
-    private func admitted(_ count: Int) -> Int {
+    private func admitted(_ count: Int, _ number: Int) -> Int {
         state.withLock { state in
             let limit: Int
             switch state.fault {
-            case .none: limit = .max
+            case .none, .slow: limit = .max
             case .cutOnce(let bytes): limit = state.struck ? .max : bytes
             case .cutForGood(let bytes), .stall(let bytes): limit = bytes
             }
             let before = state.bytes
             state.bytes += count
+            state.bytesByConnection[number, default: 0] += count
             if limit == .max || before + count <= limit { return count }
             state.struck = true
             return max(0, limit - before)
