@@ -175,6 +175,11 @@ struct PackedTransferTests {
             """
         case sendsZeros =
             #"case "$1" in --version) exec "$TAR" "$@";; esac; head -c 100000 /dev/zero; sleep 60"#
+        case sendsMore = """
+            case "$1" in -c) mkdir -p "${0%/bin/tar}/x/images"; cd "${0%/bin/tar}/x"; truncate -s 2G images/large_1.bin; \
+            exec "$TAR" -c --format=gnu -f - ./images/large_1.bin;; *) exec "$TAR" "$@";; esac
+            """
+        case hangs = #"case "$1" in -c) sleep 600;; *) exec "$TAR" "$@";; esac"#
         case talksNonsense =
             #"case "$1" in --version) exec "$TAR" "$@";; esac; head -c 100000 /dev/urandom; exit 2"#
     }
@@ -182,6 +187,8 @@ struct PackedTransferTests {
     @Test("Whatever a tar does wrong, all of it arrives", arguments: Fault.allCases, [true, false])
     func faults(_ fault: Fault, isDownload: Bool) async throws {
         try setTar(fault.rawValue)
+        // Nobody else may write to what may be being unpacked: that is waited for longer than a test may take.
+        if fault == .hangs, !isDownload { return try end() }
         try database(3).write(to: source)
         let report = try await run(isDownload: isDownload)
         if [.talksNonsense, .sendsZeros].contains(fault), !isDownload {
@@ -230,6 +237,37 @@ struct PackedTransferTests {
         try end()
     }
 
+    @Test("A head that reads more than it was told, as busybox's, would swallow the next job: it is not used")
+    func headReadsAhead() async throws {
+        try setTar(Self.realTar)
+        let head = folder.appending("bin/head")
+        try writeFile(head, Array("#!/bin/sh\ndd bs=64k count=1 2>/dev/null | /usr/bin/head \"$@\"\n".utf8))
+        #expect(chmod(head, 0o755) == 0)
+        try database(9).write(to: source)
+        #expect(try await run(isDownload: true).errors.isEmpty)
+        #expect(try databaseDifferences(source, target) == [])
+        #expect(try jobs() == 0)
+        try end()
+    }
+
+    @Test(
+        "A large file that becomes a pipe while it is packed stays behind, and nobody waits for a writer",
+        .timeLimit(.minutes(3)))
+    func becomesPipe() async throws {
+        try setTar(
+            """
+            case "$1" in -c) [ -f images/large_2.bin ] && rm images/large_2.bin && mkfifo images/large_2.bin;; esac
+            exec "$TAR" "$@"
+            """)
+        try database(5).write(to: source)
+        let report = try await run(isDownload: true)
+        #expect(report.errors.isEmpty, "\(report.errors)")
+        #expect(report.scans.contains { $0.skipped.contains { $0.path == "images/large_2.bin" } })
+        #expect(FileManager.default.fileExists(atPath: target + "/large/images/large_1.bin"))
+        #expect(!FileManager.default.fileExists(atPath: target + "/large/images/large_2.bin"))
+        try end()
+    }
+
     @Test("A large file that changes while it is packed is named, and nothing of its scan is published")
     func largeChanges() async throws {
         try setTar(#"case "$1" in -c) echo longer >>images/large_2.bin;; esac; exec "$TAR" "$@""#)
@@ -268,8 +306,10 @@ struct PackedTransferTests {
         try end()
     }
 
-    @Test("A second connection helps tar where the line is slow")
-    func furtherConnection() async throws {
+    @Test(
+        "A second connection helps tar where the line is slow, and where it is lost nothing else is",
+        arguments: [nil, 8 << 20])
+    func furtherConnection(lostAfter lost: Int?) async throws {
         try setTar(Self.realTar)
         var database = SampleDatabase()
         var generator = SplitMix64(seed: 9)
@@ -288,7 +328,7 @@ struct PackedTransferTests {
         access.destination.identity = server.identity
         let one = try await openNear(access)
         // Each connection gets a part of the line.
-        relay.set(.slow(bytesPerSecond: 25_000_000))
+        relay.set(.slow(bytesPerSecond: 25_000_000, cuttingLaterOnesAfter: lost))
         let two = try await openDatabase(target, as: .target)
         let report = await SyncEngine(source: one, target: two, options: SyncOptions()).run()
         await two.close()
@@ -297,7 +337,9 @@ struct PackedTransferTests {
         #expect(try databaseDifferences(source, target) == [])
         #expect(try jobs() > 0)
         let bytes = relay.bytesByConnection
-        #expect(bytes.count == 2 && bytes.allSatisfy { $0 > 4 << 20 }, "\(bytes)")
+        #expect(bytes.count >= 2 && bytes.prefix(2).allSatisfy { $0 > 4 << 20 }, "\(bytes)")
+        // Five times 32 MiB: no scan came twice.
+        #expect(bytes.reduce(0, +) < 185 << 20, "\(bytes)")
         try end()
     }
 

@@ -74,12 +74,20 @@ actor SFTPConnections {
     /// one as soon as it is made, if any `body` is at work still. Nobody waits for logging in, which takes
     /// some ten round trips; what the server does not let us have is done without.
     ///
-    /// - Parameter first: runs instead of it on the first connection: for what goes through that one, and not
-    ///   by SFTP.
     /// - Returns: what each `body` answered.
     func use<Answer: Sendable>(
-        upTo count: Int, growing growth: Growth, insteadOfFirst first: (@Sendable () async -> Void)? = nil,
-        _ body: @escaping @Sendable (SFTPSession) async -> Answer
+        upTo count: Int, growing growth: Growth, _ body: @escaping @Sendable (SFTPSession) async -> Answer
+    ) async throws(DatabaseError) -> [Answer] {
+        try await use(upTo: count, growing: growth, first: nil, others: body)
+    }
+
+    /// As ``use(upTo:growing:_:)``.
+    ///
+    /// - Parameter first: runs instead of `body` in the place of the first connection: for what goes through
+    ///   that one, and not by SFTP.
+    func use<Answer: Sendable>(
+        upTo count: Int, growing growth: Growth, first: (@Sendable () async -> Void)?,
+        others body: @escaping @Sendable (SFTPSession) async -> Answer
     ) async throws(DatabaseError) -> [Answer] {
         _ = try await session()
         let open = sessions.filter(\.isOpen).prefix(count)

@@ -86,17 +86,25 @@ final class PackedFetch: PackedDownloadSink {
         }
     }
 
-    /// A large file that was not asked for yet, for somebody else to fetch: it remains only if it is not
-    /// taken.
+    /// A large file that was not asked for yet, for somebody else to fetch. It remains unless it is
+    /// ``settle(_:)``d.
     func giveAway() -> Int? {
         state.withLock { state in
             guard !state.isStopped, let last = state.unasked.last,
                 selection[files[last]].size > Int64(RemoteTar.smallFileLimit)
             else { return nil }
             state.unasked.removeLast()
-            state.settled.insert(files[last])
             return files[last]
         }
+    }
+
+    /// What was given away is staged.
+    func settle(_ place: Int) { state.withLock { settle(place, &$0) } }
+
+    private func settle(_ place: Int, _ state: inout State) {
+        state.settled.insert(place)
+        state.outcome.filesStaged += 1
+        state.outcome.bytesStaged = state.outcome.bytesStaged.addingSaturated(selection[place].size)
     }
 
     /// The place of a file that comes as it was listed.
@@ -219,11 +227,7 @@ final class PackedFetch: PackedDownloadSink {
         for place in written {
             let entry = selection[place]
             if isProven {
-                state.withLock { state in
-                    state.settled.insert(place)
-                    state.outcome.filesStaged += 1
-                    state.outcome.bytesStaged = state.outcome.bytesStaged.addingSaturated(entry.size)
-                }
+                settle(place)
                 continue
             }
             meter.add(-entry.size)

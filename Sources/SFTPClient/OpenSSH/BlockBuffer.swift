@@ -7,15 +7,20 @@ struct BlockBuffer: ~Copyable {
 
     private let descriptor: CInt
     private let silence: Duration
+    private let silent: SFTPError.Code
     private let storage: UnsafeMutableRawBufferPointer
     private var start = 0
     private var end = 0
     /// The kernel moves bytes from a pipe to files of most kinds, and need not show them to us.
     private var canSplice = true
 
-    init(_ descriptor: CInt, silence: Duration) {
+    /// - Parameters:
+    ///   - silence: how long nothing may come.
+    ///   - silent: what that is called.
+    init(_ descriptor: CInt, silence: Duration, called silent: SFTPError.Code) {
         self.descriptor = descriptor
         self.silence = silence
+        self.silent = silent
         storage = .allocate(byteCount: Self.capacity, alignment: 16)
     }
 
@@ -71,7 +76,7 @@ struct BlockBuffer: ~Copyable {
 
     private func wait() throws(SFTPError) {
         guard try Descriptors.waitForInput(descriptor, until: .now + silence) else {
-            throw SFTPError(.connectionLost, "tar on the server did not answer for \(silence)")
+            throw SFTPError(silent, "tar on the server did not answer for \(silence)")
         }
     }
 

@@ -58,7 +58,8 @@ public final class RemoteTar: Sendable {
     private static let script = """
         read -r hello; \
         LC_ALL=C; TAR_OPTIONS=; export LC_ALL TAR_OPTIONS; \
-        printf "%-512s" "\(greeting)$(tar --version 2>/dev/null | head -n 1)"; \
+        printf "%-512s" "\(greeting)$(printf "ab" | { head -c 1 >/dev/null; cat; }) \
+        $(tar --version 2>/dev/null | head -n 1)"; \
         while read -r job size directory; do \
         directory=$(printf "%b." "$directory"); \
         cd "${directory%.}" || exit 3; \
@@ -73,11 +74,19 @@ public final class RemoteTar: Sendable {
         done
         """
     private static let greeting = "plantdb-tar: "
+    /// What `head` leaves to whoever reads after it. That of busybox leaves nothing, not even the next job.
+    private static let rest = "b "
     private static let trailer = "plantdb-tar status "
 
     /// How long a server may take to log in and to greet.
     private static let greetingLimit = Duration.seconds(30)
-    private static let silenceLimit = Duration.seconds(300)
+    /// How long it may take until something is unpacked: nobody else may write to it before.
+    private static let unpackingLimit = Duration.seconds(300)
+    /// How long nothing may come of what is packed: SFTP does it as well. The connection is not lost then,
+    /// ssh would have found that.
+    private static let packingLimit = Duration.seconds(30)
+    /// Of a file that is not as it was listed, so much is thrown away for those that come after it.
+    private static let excessLimit: UInt64 = 64 << 20
     /// Blocks at the end of an archive: two, and what fills a record of 128.
     private static let mostZeros = 130
     /// Requests on the way: one that is worked on, and one that waits.
@@ -116,9 +125,9 @@ public final class RemoteTar: Sendable {
         // An account that may only use SFTP has an SFTP server here: it takes this for a packet
         // longer than it allows, and ends.
         try Descriptors.writeAllQuietly("plantdb\n".utf8, to: child.input)
-        var input = BlockBuffer(child.output, silence: Self.greetingLimit)
+        var input = BlockBuffer(child.output, silence: Self.greetingLimit, called: .unsupported)
         let block = try input.block()
-        guard block.starts(with: Self.greeting.utf8),
+        guard block.starts(with: (Self.greeting + Self.rest).utf8),
             String(decoding: block, as: UTF8.self).contains("GNU tar")
         else { throw SFTPError(.unsupported, "\(destination.description) runs no GNU tar for us") }
     }
@@ -167,7 +176,7 @@ public final class RemoteTar: Sendable {
 
     private func pack(_ directory: RemotePath, _ sink: some PackedDownloadSink) throws(SFTPError) {
         Descriptors.blockBrokenPipe()
-        var input = BlockBuffer(child.output, silence: Self.silenceLimit)
+        var input = BlockBuffer(child.output, silence: Self.packingLimit, called: .protocolViolation)
         var batches: [[[UInt8]]] = []
         var isExhausted = false
         do throws(SFTPError) {
@@ -234,7 +243,12 @@ public final class RemoteTar: Sendable {
     private func receiveLarge(
         _ index: Int, _ header: TarHeader, _ input: inout BlockBuffer, _ sink: some PackedDownloadSink
     ) throws(SFTPError) {
-        guard let descriptor = sink.open(index, header) else { return try input.skip(header.paddedSize) }
+        guard let descriptor = sink.open(index, header) else {
+            guard header.size <= Self.excessLimit else {
+                throw SFTPError(.unsupported, "tar on the server sends a file of \(header.size) bytes")
+            }
+            return try input.skip(header.paddedSize)
+        }
         var left = header.size
         do throws(SFTPError) {
             while left > 0 {
@@ -254,7 +268,7 @@ public final class RemoteTar: Sendable {
 
     private func unpack(_ directory: RemotePath, _ source: some PackedUploadSource) throws(SFTPError) {
         Descriptors.blockBrokenPipe()
-        var input = BlockBuffer(child.output, silence: Self.silenceLimit)
+        var input = BlockBuffer(child.output, silence: Self.unpackingLimit, called: .connectionLost)
         var onTheWay = 0
         var isExhausted = false
         while true {

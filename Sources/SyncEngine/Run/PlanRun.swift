@@ -99,7 +99,10 @@ struct PlanRun: Sendable {
             if !plan.isComplete { throw ScanTransfer.Failure(errors: []) }
             let published = try await runWithRetries(plan)
             report.outcome = plan.isNew ? .created : .updated
+            // What was left may be other than in the first plan.
+            report.counts = .left(by: published)
             report.counts.add(published)
+            report.skipped = published.skipped
         } catch {
             report.errors += error.errors
             error.errors.forEach(ending.note)

@@ -120,7 +120,7 @@ public struct SyncEngine: Sendable {
         throw DatabaseError(
             .noSpace,
             "the target \(target.location) has \(available) bytes free, and the run needs "
-                + "\(plan.bytesToTransfer); nothing was changed. Free some space, or choose fewer scans")
+                + "\(plan.bytesToTransfer); no scan was changed. Free some space, or choose fewer scans")
     }
 }
 

@@ -14,8 +14,9 @@ final class FaultyRelay: Sendable {
         case cutForGood(afterBytes: Int)
         /// Nothing moves any more, and nothing is closed: a pulled cable.
         case stall(afterBytes: Int)
-        /// Each direction of each connection moves so many bytes a second.
-        case slow(bytesPerSecond: Int)
+        /// Each direction of each connection moves so many bytes a second; all but the first connection are
+        /// reset after so many bytes.
+        case slow(bytesPerSecond: Int, cuttingLaterOnesAfter: Int?)
     }
 
     struct Failure: Error { var message: String }
@@ -126,8 +127,13 @@ final class FaultyRelay: Sendable {
                 return
             }
             var allowed = admitted(count, number)
-            if case .slow(let rate) = state.withLock({ $0.fault }) {
+            if case .slow(let rate, let limit) = state.withLock({ $0.fault }) {
                 usleep(UInt32(Double(count) / Double(rate) * 1e6))
+                if let limit, isLater(number, than: limit) {
+                    Self.reset(from)
+                    Self.reset(to)
+                    return
+                }
             }
             let isAll = allowed == count
             var done = 0
@@ -147,6 +153,13 @@ final class FaultyRelay: Sendable {
             }
             resetAll()
             return
+        }
+    }
+
+    private func isLater(_ number: Int, than limit: Int) -> Bool {
+        state.withLock { state in
+            number != state.bytesByConnection.keys.min()
+                && state.bytesByConnection[number, default: 0] > limit
         }
     }
 
