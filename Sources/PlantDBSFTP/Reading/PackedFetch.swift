@@ -65,9 +65,16 @@ final class PackedFetch: PackedDownloadSink {
 
     var outcome: LocalCopyOutcome { state.withLock { $0.outcome } }
 
-    /// What is neither staged nor failed.
-    var remaining: [Int] {
-        state.withLock { state in state.isStopped ? [] : files.filter { !state.settled.contains($0) } }
+    /// What is neither staged nor failed: what tar was asked for and did not bring, and the rest.
+    var remaining: (asked: [Int], unasked: [Int]) {
+        state.withLock { state in
+            if state.isStopped { return ([], []) }
+            func unsettled(_ files: some Sequence<Int>) -> [Int] {
+                files.filter { !state.settled.contains($0) }
+            }
+            let next = state.unasked.lowerBound
+            return (unsettled(files[..<next]), unsettled(files[next...]))
+        }
     }
 
     func nextBatch() -> [[UInt8]]? {
@@ -130,6 +137,11 @@ final class PackedFetch: PackedDownloadSink {
     }
 
     // MARK: Large files
+
+    func listedSize(_ index: Int) -> UInt64 {
+        let place = state.withLock { $0.batches.first?[index] }
+        return place.map { UInt64(selection[$0].size) } ?? 0
+    }
 
     func open(_ index: Int, _ header: TarHeader) -> CInt? {
         guard let place = state.withLock({ self.place(index, header, $0) }) else { return nil }

@@ -43,13 +43,14 @@ extension SFTPEndpoint: FileFetcher {
             _ = try await helped
         } catch { throw .wrapping(error, while: "reading scan \(selection.scan)") }
         // Whatever tar and its helpers did not do is left to SFTP, which says why it cannot be done.
-        let (remaining, failures) = try await plainFiles(selection, packed.remaining)
-        var last = try await fetch(selection, remaining, into: receiver, meter)
+        let remaining = packed.remaining
+        let (asked, failures) = try await plainFiles(selection, remaining.asked)
+        var last = try await fetch(selection, asked + remaining.unasked, into: receiver, meter)
         last.failures += failures
         return packed.outcome.adding(rest).adding(last)
     }
 
-    /// Files that still are files: to open what has become a pipe would wait for whoever writes to it.
+    /// Of what tar left out, what still is a file: to open a pipe would wait for whoever writes to it.
     private func plainFiles(_ selection: EntrySelection, _ files: [Int]) async throws(DatabaseError)
         -> (files: [Int], failures: [DatabaseError])
     {

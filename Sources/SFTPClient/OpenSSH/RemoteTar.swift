@@ -10,6 +10,8 @@ public protocol PackedDownloadSink: Sendable {
     ///
     /// - Parameter index: its place in the batch; files come in its order, and some may be left out.
     func received(_ index: Int, _ header: TarHeader, content: UnsafeRawBufferPointer)
+    /// In bytes: of one of the oldest batch.
+    func listedSize(_ index: Int) -> UInt64
     /// A larger one comes.
     ///
     /// - Returns: a file of this machine to write it to, from its beginning; nil: it is of no use.
@@ -85,7 +87,7 @@ public final class RemoteTar: Sendable {
     /// How long nothing may come of what is packed: SFTP does it as well. The connection is not lost then,
     /// ssh would have found that.
     private static let packingLimit = Duration.seconds(30)
-    /// Of a file that is not as it was listed, so much is thrown away for those that come after it.
+    /// Of a file that has grown so much is thrown away, in bytes, for those that come after it.
     private static let excessLimit: UInt64 = 64 << 20
     /// Blocks at the end of an archive: two, and what fills a record of 128.
     private static let mostZeros = 130
@@ -244,7 +246,7 @@ public final class RemoteTar: Sendable {
         _ index: Int, _ header: TarHeader, _ input: inout BlockBuffer, _ sink: some PackedDownloadSink
     ) throws(SFTPError) {
         guard let descriptor = sink.open(index, header) else {
-            guard header.size <= Self.excessLimit else {
+            guard header.size <= sink.listedSize(index) + Self.excessLimit else {
                 throw SFTPError(.unsupported, "tar on the server sends a file of \(header.size) bytes")
             }
             return try input.skip(header.paddedSize)
