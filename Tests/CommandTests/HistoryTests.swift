@@ -42,6 +42,14 @@ import Testing
                 "scan    plant_0: created"))
         let failed = String(try #require(list[0].split(separator: " ").first))
         #expect(try plantdb("history", failed, environment: environment).output.contains("error   "))
+        // What lay beneath is kept too: nobody may have seen what was said.
+        #expect(try plantdb("sync", "ssh://127.0.0.1:1/db", target, environment: environment).status == 30)
+        let refused = try #require(
+            try plantdb("history", "--last", "1", environment: environment).lines.first?.split(separator: " ")
+                .first)
+        #expect(
+            try plantdb("history", String(refused), environment: environment).output.contains(
+                "Connection refused"))
         try folder.remove()
     }
 
@@ -52,7 +60,7 @@ import Testing
         let run = String(try #require(list.first?.split(separator: " ").first))
         #expect(
             try plantdb("history", run, environment: environment).lines.contains {
-                $0.hasPrefix("alone   1 scan ")
+                $0.hasPrefix("alone   1 scan ") && $0.hasSuffix("(the same command with -n -v names it)")
             })
         try folder.remove()
     }

@@ -48,8 +48,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             guard opening == .creating else {
                 throw DatabaseError(
                     .notFound,
-                    "there is no database at \(path.printable): the directory does not exist; "
-                        + "check the path, or make an empty database with plantdb init")
+                    "there is no database at \(path.printable): the directory does not exist; check the path and "
+                        + "whether its disk is mounted (only where it is to be new: plantdb init)")
             }
             // Its parent must be there: a mistyped path makes no tree of directories.
             let parent = Self.parent(of: path)

@@ -91,7 +91,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
             guard opening == .creating else {
                 throw DatabaseError(
                     .notFound,
-                    "there is no database at \(shown): the directory does not exist; check the path")
+                    "there is no database at \(shown): the directory does not exist; check the path and whether "
+                        + "its disk is mounted")
             }
             exists = false
         case .directory:

@@ -40,7 +40,9 @@ enum HistoryText {
         guard let report else { return lines }
         let summary = try JSONValue(parsing: report.utf8)
         if let alone = summary["scans"]?["notSelected"]?.int, alone > 0 {
-            lines.append("alone   \(Sizes.count(alone, "scan")) that --where or --min-age left out")
+            lines.append(
+                "alone   \(Sizes.count(alone, "scan")) that --where or --min-age left out "
+                    + "(the same command with -n -v names \(alone == 1 ? "it" : "them"))")
         }
         if let left = summary["totals"]?["filesUnresolved"]?.int, left > 0 {
             lines.append(
@@ -59,7 +61,8 @@ enum HistoryText {
         }
         for error in summary["errors"]?.array ?? [] {
             let place = error["scan"]?.string.map { "\($0.printable): " } ?? ""
-            lines.append("error   \(place)\((error["message"]?.string ?? "–").printable)")
+            let cause = error["cause"]?.string.map { " (\($0.printable))" } ?? ""
+            lines.append("error   \(place)\((error["message"]?.string ?? "–").printable)\(cause)")
         }
         return lines
     }
