@@ -65,7 +65,7 @@ struct PackedFiles {
     /// The small ones come first.
     private(set) var packed: [Int] = []
     private(set) var others: [Int] = []
-    /// Of ``packed``, whether there is more of it than small files.
+    /// Whether large ones are worth a second connection.
     private(set) var isLarge = false
 
     /// - Parameter largest: of the files that may be packed, in bytes.
