@@ -66,6 +66,10 @@ int plantdb_set_modified(int fd, int64_t seconds, int64_t nanoseconds) {
     return futimens(fd, times);
 }
 
+int plantdb_open_process(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
+int plantdb_copy_descriptor(int process, int fd) { return (int)syscall(SYS_pidfd_getfd, process, fd, 0); }
+
 int plantdb_syncfs(int fd) { return syncfs(fd); }
 
 int64_t plantdb_file_system_type(int fd) {

@@ -190,6 +190,21 @@ struct SSHFaultTests {
         try scene.end()
     }
 
+    @Test("What whoever was killed while it took the lock has left goes with the next run")
+    func unwrittenLock() async throws {
+        let scene = try SSHScene(.down)
+        try await scene.reset()
+        let staging = scene.source + "/.plantdb-sync/staging"
+        for content in [[], Array("{\"program\": \"plantdb-sw".utf8)] {
+            try FileManager.default.createDirectory(atPath: staging, withIntermediateDirectories: true)
+            try writeFile(staging + "/lock-0123456789abcdef", content)
+            let ending = try await CommandRun.run(scene.arguments())
+            #expect(ending.code == 0, "\(ending)")
+            #expect(try scene.debris() == [], "\(content.count) bytes were written")
+        }
+        try scene.end()
+    }
+
     // MARK: F9
 
     @Test(

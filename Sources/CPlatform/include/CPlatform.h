@@ -74,6 +74,12 @@ int64_t plantdb_peer_user(int fd);
 /// The process at the other end of a Unix socket when it connected; -1 if that cannot be told.
 int64_t plantdb_peer_process(int fd);
 
+// pidfd_open(2): a child that has not been waited for, by a number that nobody else gets.
+int plantdb_open_process(pid_t process);
+// pidfd_getfd(2): one of its descriptors, as our own. ENOSYS before Linux 5.6; EPERM where one process may
+// not look into another.
+int plantdb_copy_descriptor(int process, int fd);
+
 // CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor where it can. Start with 0 and
 // go on with what the last call returned.
 uint32_t plantdb_crc32c(uint32_t crc, const void *bytes, size_t length);

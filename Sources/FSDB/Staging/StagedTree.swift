@@ -14,6 +14,8 @@ final class StagedTree: LocalFileReceiver {
     private struct Made {
         /// Directories that exist in the tree.
         var paths: Set<ScanPath> = []
+        /// One of them: files mostly come directory by directory.
+        var last = ""
         /// Those whose times and modes are set when everything is in them.
         var entries: [FileEntry] = []
     }
@@ -35,7 +37,10 @@ final class StagedTree: LocalFileReceiver {
     // MARK: Files
 
     func create(_ entry: FileEntry) throws(DatabaseError) -> CInt {
-        if let parent = entry.path.parent { try makeDirectories(parent) }
+        if !made.withLock({ entry.path.isDirectly(in: $0.last) }), let parent = entry.path.parent {
+            try makeDirectories(parent)
+            made.withLock { $0.last = parent.rawValue }
+        }
         do throws(SystemError) {
             // Private until it is published: the staging area's own mode sees to that.
             return try directory.openRaw(

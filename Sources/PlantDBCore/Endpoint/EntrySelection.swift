@@ -18,4 +18,10 @@ public struct EntrySelection: Sendable, RandomAccessCollection {
     public var startIndex: Int { 0 }
     public var endIndex: Int { positions.count }
     public subscript(index: Int) -> FileEntry { manifest[Int(positions[index])] }
+
+    /// As those of the manifest, for whoever does not need the whole entry.
+    public func facts(at index: Int) -> EntryFacts { manifest.facts(at: Int(positions[index])) }
+    public func pathBytes(at index: Int) -> ArraySlice<UInt8> {
+        manifest.pathBytes(at: Int(positions[index]))
+    }
 }

@@ -49,7 +49,8 @@ public struct JSONObject: Sendable {
 
     private func position(of key: String) -> Int? {
         if members.count > Self.smallCount { return positions[ExactText(key)] }
-        return members.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
+        let length = key.utf8.count
+        return members.firstIndex { $0.key.utf8.count == length && $0.key.utf8.elementsEqual(key.utf8) }
     }
 
     private mutating func append(_ key: String, _ value: JSONValue) {

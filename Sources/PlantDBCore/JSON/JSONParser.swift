@@ -231,6 +231,8 @@ private struct JSONParser {
     }
 
     func validated(_ text: ArraySlice<UInt8>, at opening: Int) throws(DatabaseError) -> String {
+        // Nearly all of it is ASCII, which needs no proof.
+        if text.allSatisfy({ $0 < 0x80 }) { return String(decoding: text, as: UTF8.self) }
         guard let string = String(validating: text, as: UTF8.self) else {
             throw failure("this string is not valid UTF-8", at: opening)
         }

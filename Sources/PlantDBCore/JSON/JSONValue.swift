@@ -7,7 +7,7 @@
 ///
 /// Text is compared byte by byte: two Unicode spellings of one word are two keys, as they
 /// are in Python. (Swift's `String` would call them equal.)
-public indirect enum JSONValue: Sendable {
+public enum JSONValue: Sendable {
     case object(JSONObject)
     case array([JSONValue])
     case string(String)

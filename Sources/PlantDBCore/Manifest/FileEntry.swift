@@ -30,6 +30,15 @@ public struct FileEntry: Sendable, Hashable {
     }
 }
 
+/// What an entry is, but for its path.
+public struct EntryFacts: Sendable, Hashable {
+    public var kind: FileEntry.Kind
+    public var size: Int64
+    public var modified: ModificationTime?
+    public var mode: UInt16?
+    public var digest: Digest?
+}
+
 /// Something in a scan that is not carried, and why.
 public struct SkippedEntry: Sendable, Hashable {
     public enum Reason: String, Sendable, Codable, CaseIterable {

@@ -55,22 +55,36 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
     public var endIndex: Int { records.count }
 
     public subscript(position: Int) -> FileEntry {
-        let record = records[position]
-        let start = Int(record.nameOffset)
-        let name = names[start..<(start + Int(record.nameLength))]
-        let digest: Digest? =
-            record.hasDigest
-            ? Digest(
-                bytes: Array(digests[(position * Digest.byteCount)..<((position + 1) * Digest.byteCount)]))
-            : nil
+        let facts = facts(at: position)
         return FileEntry(
-            path: ScanPath(unchecked: String(decoding: name, as: UTF8.self)),
-            kind: record.kind,
-            size: record.size,
+            path: ScanPath(unchecked: String(decoding: pathBytes(at: position), as: UTF8.self)),
+            kind: facts.kind, size: facts.size, modified: facts.modified, mode: facts.mode,
+            digest: facts.digest)
+    }
+
+    /// The entry but for its path, which costs more than all the rest.
+    public func facts(at position: Int) -> EntryFacts {
+        let record = records[position]
+        return EntryFacts(
+            kind: record.kind, size: record.size,
             modified: record.modified == .min ? nil : ModificationTime(nanoseconds: record.modified),
             mode: record.mode == .max ? nil : record.mode,
-            digest: digest)
+            digest: record.hasDigest
+                ? Digest(
+                    bytes: Array(
+                        digests[(position * Digest.byteCount)..<((position + 1) * Digest.byteCount)]))
+                : nil)
     }
+
+    /// The bytes of the path, without a copy.
+    public func pathBytes(at position: Int) -> ArraySlice<UInt8> {
+        let record = records[position]
+        let start = Int(record.nameOffset)
+        return names[start..<(start + Int(record.nameLength))]
+    }
+
+    /// Whether every entry has a modification time.
+    public var tellsAllTimes: Bool { records.allSatisfy { $0.modified != .min } }
 
     /// The entry at `path`, in O(log n).
     public func entry(at path: ScanPath) -> FileEntry? {
@@ -234,20 +248,65 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
 
         /// nil if the records are in order already, as listings of our own peers are.
         private func sortedOrder() -> [UInt32]? {
-            names.withUnsafeBufferPointer { buffer in
-                func name(_ record: Record) -> UnsafeBufferPointer<UInt8> {
+            names.withUnsafeBufferPointer { buffer -> [UInt32]? in
+                func name(_ index: UInt32) -> UnsafeBufferPointer<UInt8> {
+                    let record = records[Int(index)]
                     let start = Int(record.nameOffset)
                     return UnsafeBufferPointer(rebasing: buffer[start..<(start + Int(record.nameLength))])
                 }
-                let isSorted = records.indices.dropFirst().allSatisfy {
-                    compareBytes(name(records[$0 - 1]), name(records[$0])) < 0
+                func isSorted(_ order: some RandomAccessCollection<UInt32>) -> Bool {
+                    zip(order, order.dropFirst()).allSatisfy { compareBytes(name($0), name($1)) < 0 }
                 }
-                if isSorted { return nil }
-                return (0..<UInt32(records.count)).sorted {
-                    compareBytes(name(records[Int($0)]), name(records[Int($1)])) < 0
+                let listed = 0..<UInt32(records.count)
+                if isSorted(listed) { return nil }
+                // Listings come directory by directory: each is sorted for itself, which makes
+                // what remains a merging of a few.
+                var order: [UInt32] = []
+                order.reserveCapacity(records.count)
+                var rest = listed
+                while let first = rest.first {
+                    let directory = name(first).directory
+                    let run = rest.prefix { compareBytes(name($0).directory, directory) == 0 }
+                    order += Self.sorted(run, name)
+                    rest = rest.dropFirst(run.count)
                 }
+                if isSorted(order) { return order }
+                return order.sorted { compareBytes(name($0), name($1)) < 0 }
             }
         }
+
+        /// By the eight bytes that follow what all of them have in common, compared as one number: of the
+        /// files of a directory these mostly tell.
+        private static func sorted(
+            _ run: Range<UInt32>, _ name: (UInt32) -> UnsafeBufferPointer<UInt8>
+        ) -> [UInt32] {
+            guard let first = run.first.map(name) else { return [] }
+            var common = first.count
+            for index in run {
+                let path = name(index)
+                let shorter = Swift.min(common, path.count)
+                common = (0..<shorter).first { path[$0] != first[$0] } ?? shorter
+            }
+            var keyed = run.map { index in
+                let path = name(index)
+                var key: UInt64 = 0
+                for place in common..<(common + 8) {
+                    key = key << 8 | (place < path.count ? UInt64(path[place]) : 0)
+                }
+                return (key: key, index: index)
+            }
+            keyed.sort {
+                $0.key != $1.key ? $0.key < $1.key : compareBytes(name($0.index), name($1.index)) < 0
+            }
+            return keyed.map(\.index)
+        }
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    /// Of a path, up to its last `/`; empty without one.
+    fileprivate var directory: UnsafeBufferPointer<UInt8> {
+        UnsafeBufferPointer(rebasing: self[..<((lastIndex(of: UInt8(ascii: "/")) ?? -1) + 1)])
     }
 }
 

@@ -99,6 +99,18 @@ public struct ScanPath: Sendable, Hashable, Comparable, CustomStringConvertible 
             || own[own.index(own.startIndex, offsetBy: other.count)] == UInt8(ascii: "/")
     }
 
+    /// Whether `directory` is the one it lies in; without a copy of either.
+    public func isDirectly(in directory: String) -> Bool {
+        var (own, other) = (rawValue, directory)
+        return own.withUTF8 { own in
+            other.withUTF8 { other in
+                own.count > other.count && own[other.count] == UInt8(ascii: "/")
+                    && own.starts(with: other)
+                    && !own[(other.count + 1)...].contains(UInt8(ascii: "/"))
+            }
+        }
+    }
+
     public var description: String { rawValue }
 
     public static func == (lhs: Self, rhs: Self) -> Bool {
@@ -110,7 +122,8 @@ public struct ScanPath: Sendable, Hashable, Comparable, CustomStringConvertible 
     }
 
     public func hash(into hasher: inout Hasher) {
-        for byte in rawValue.utf8 { hasher.combine(byte) }
+        var text = rawValue
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 
     /// The index of a scan: `files.json`.

@@ -81,14 +81,30 @@ struct RemoteLockFile {
 
     /// What readers that were killed here have left. (Whoever locks for writing removes everything.)
     private func removeDead() async throws(SFTPError) {
+        var unwritten: [RemotePath] = []
         for entry in try await session.entries(ofDirectory: staging)
         where entry.bytes.starts(with: Self.prefix.utf8) {
             let path = staging.appending(bytes: entry.bytes)
             guard try await session.kind(of: entry, in: staging) == .file,
-                let content = try await session.contents(of: path, limit: 1 << 16),
-                LockOwner(parsing: content)?.isProvenDead == true
+                let content = try await session.contents(of: path, limit: 1 << 16)
+            else { continue }
+            if let owner = LockOwner(parsing: content) {
+                if owner.isProvenDead { try await session.removeIfThere(path) }
+            } else {
+                unwritten.append(path)
+            }
+        }
+        guard !unwritten.isEmpty else { return }
+        // Whoever lives writes it at once. (And does without it, should that take longer.)
+        do { try await Task.sleep(for: Self.writingTime) } catch { return }
+        for path in unwritten {
+            guard let content = try await session.contents(of: path, limit: 1 << 16),
+                LockOwner(parsing: content) == nil
             else { continue }
             try await session.removeIfThere(path)
         }
     }
+
+    /// How long a lock file may take to be written once it is made.
+    private static let writingTime = Duration.seconds(1)
 }

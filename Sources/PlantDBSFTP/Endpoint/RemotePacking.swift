@@ -68,14 +68,21 @@ struct PackedFiles {
     /// Whether large ones are worth a second connection.
     private(set) var isLarge = false
 
+    /// Packed is what tar carries whole, with all that is kept of it.
+    ///
     /// - Parameter largest: of the files that may be packed, in bytes.
     init(
-        of selection: EntrySelection, upTo largest: Int, where isAllowed: (FileEntry) -> Bool = { _ in true }
+        of selection: EntrySelection, upTo largest: Int, where isAllowed: (Int) -> Bool = { _ in true }
     ) {
         var large: [Int] = []
         var bytes: Int64 = 0
-        for (index, entry) in selection.enumerated() where entry.kind == .file {
-            if !entry.isPackable || entry.size > Int64(largest) || !isAllowed(entry) {
+        for index in selection.indices {
+            let entry = selection.facts(at: index)
+            guard entry.kind == .file else { continue }
+            let isPackable =
+                entry.mode != nil && entry.modified != nil
+                && selection.pathBytes(at: index).count <= RemoteTar.nameLimit
+            if !isPackable || entry.size > Int64(largest) || !isAllowed(index) {
                 others.append(index)
             } else if entry.size > Int64(RemoteTar.smallFileLimit) {
                 large.append(index)
@@ -87,15 +94,8 @@ struct PackedFiles {
         packed += large
         isLarge = bytes > Self.minimumBytes
         if !isLarge, packed.count < Self.minimumCount {
-            others = selection.indices.filter { selection[$0].kind == .file }
+            others = selection.indices.filter { selection.facts(at: $0).kind == .file }
             packed = []
         }
-    }
-}
-
-extension FileEntry {
-    /// Whether tar carries all that is kept of it.
-    fileprivate var isPackable: Bool {
-        mode != nil && modified != nil && path.rawValue.utf8.count <= RemoteTar.nameLimit
     }
 }

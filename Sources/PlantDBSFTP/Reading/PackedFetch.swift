@@ -34,6 +34,8 @@ final class PackedFetch: PackedDownloadSink {
         var batches: [[Int]] = []
         /// Of the oldest batch: what came and is not handed over yet, and places of what is written.
         var bundle = Bundle()
+        /// Memory of bundles that are written.
+        var spare: [[UInt8]] = []
         var written: [Int] = []
         var settled: Set<Int> = []
         var outcome = LocalCopyOutcome.nothing
@@ -84,12 +86,12 @@ final class PackedFetch: PackedDownloadSink {
             var batch: [Int] = []
             var bytes: Int64 = 0
             while let next = state.unasked.first, batch.count < Self.batchLimit {
-                bytes = bytes.addingSaturated(selection[files[next]].size)
+                bytes = bytes.addingSaturated(selection.facts(at: files[next]).size)
                 if bytes > limit, !batch.isEmpty { break }
                 batch.append(files[state.unasked.removeFirst()])
             }
             state.batches.append(batch)
-            return batch.map { Array(selection[$0].path.rawValue.utf8) }
+            return batch.map { Array(selection.pathBytes(at: $0)) }
         }
     }
 
@@ -98,7 +100,7 @@ final class PackedFetch: PackedDownloadSink {
     func giveAway() -> Int? {
         state.withLock { state in
             guard !state.isStopped, let last = state.unasked.last,
-                selection[files[last]].size > Int64(RemoteTar.smallFileLimit)
+                selection.facts(at: files[last]).size > Int64(RemoteTar.smallFileLimit)
             else { return nil }
             state.unasked.removeLast()
             return files[last]
@@ -111,14 +113,15 @@ final class PackedFetch: PackedDownloadSink {
     private func settle(_ place: Int, _ state: inout State) {
         state.settled.insert(place)
         state.outcome.filesStaged += 1
-        state.outcome.bytesStaged = state.outcome.bytesStaged.addingSaturated(selection[place].size)
+        state.outcome.bytesStaged = state.outcome.bytesStaged.addingSaturated(
+            selection.facts(at: place).size)
     }
 
     /// The place of a file that comes as it was listed.
     private func place(_ index: Int, _ header: TarHeader, _ state: State) -> Int? {
         guard !state.isStopped, let place = state.batches.first?[index] else { return nil }
-        let entry = selection[place]
-        guard header.size == UInt64(entry.size), Int64(header.modified) == entry.modified?.seconds else {
+        let listed = selection.facts(at: place)
+        guard header.size == UInt64(listed.size), Int64(header.modified) == listed.modified?.seconds else {
             return nil
         }
         return place
@@ -140,7 +143,7 @@ final class PackedFetch: PackedDownloadSink {
 
     func listedSize(_ index: Int) -> UInt64 {
         let place = state.withLock { $0.batches.first?[index] }
-        return place.map { UInt64(selection[$0].size) } ?? 0
+        return place.map { UInt64(selection.facts(at: $0).size) } ?? 0
     }
 
     func open(_ index: Int, _ header: TarHeader) -> CInt? {
@@ -176,11 +179,12 @@ final class PackedFetch: PackedDownloadSink {
 
     /// Blocks while much waits to be written.
     private func handOver() {
-        let bundle = state.withLock { state in
-            defer { state.bundle = Bundle() }
+        let bundle = state.withLock { state -> Bundle? in
+            if state.bundle.files.isEmpty { return nil }
+            defer { state.bundle = Bundle(bytes: state.spare.popLast() ?? []) }
             return state.bundle
         }
-        guard !bundle.files.isEmpty else { return }
+        guard let bundle else { return }
         space.wait()
         writing.enter()
         Blocking.start {
@@ -190,7 +194,7 @@ final class PackedFetch: PackedDownloadSink {
         }
     }
 
-    private func write(_ bundle: Bundle) {
+    private func write(_ bundle: consuming Bundle) {
         var written: [Int] = []
         var failures: [(Int, DatabaseError)] = []
         bundle.bytes.withUnsafeBytes { bytes in
@@ -205,7 +209,12 @@ final class PackedFetch: PackedDownloadSink {
                 } catch { failures.append((file.place, error)) }
             }
         }
-        state.withLock { $0.written += written }
+        bundle.bytes.removeAll(keepingCapacity: true)
+        let emptied = bundle.bytes
+        state.withLock { state in
+            state.written += written
+            state.spare.append(emptied)
+        }
         record(failures)
     }
 
@@ -236,12 +245,9 @@ final class PackedFetch: PackedDownloadSink {
             defer { state.written = [] }
             return state.written
         }
+        if isProven { return state.withLock { state in for place in written { settle(place, &state) } } }
         for place in written {
             let entry = selection[place]
-            if isProven {
-                settle(place)
-                continue
-            }
             meter.add(-entry.size)
             do throws(DatabaseError) { try receiver.discard(entry) } catch { record([(place, error)]) }
         }

@@ -49,8 +49,10 @@ struct RemoteWalk {
                     detail: error.message))
             return
         }
+        var path = listed.prefix
         for entry in entries {
-            let path = listed.prefix + entry.bytes
+            path.removeLast(path.count - listed.prefix.count)
+            path += entry.bytes
             var attributes = entry.attributes
             if attributes.kind == nil || attributes.kind == .file && attributes.size == nil {
                 let (session, full) = (session, top.appending(bytes: path))
@@ -68,7 +70,7 @@ struct RemoteWalk {
                 }
                 append(path, .file, size, attributes, to: &builder)
             case .directory:
-                if !descends || entry.bytes == Array(ScanPath.webcacheName.utf8) { continue }
+                if !descends || entry.bytes.elementsEqual(ScanPath.webcacheName.utf8) { continue }
                 let count = builder.count
                 append(path, .directory, 0, attributes, to: &builder)
                 // Not appended: its name is not valid, and what lies in it has none either.

@@ -195,7 +195,7 @@ actor RemoteFileWriter {
         while !pending.isEmpty { try await settleFirst() }
         do throws(SFTPError) {
             var requests = [SFTPRequest.fsetstat(handle, RemoteStagedTree.attributes(of: entry))]
-            if tree.isFlushed(entry, session) { requests.append(.fsync(handle)) }
+            if tree.isFlushed(entry.path, session) { requests.append(.fsync(handle)) }
             requests += [.fstat(handle), .close(handle)]
             for answer in await session.requestInOrder(requests) {
                 if case .attributes(let attributes) = try answer.get(), let size = attributes.size,

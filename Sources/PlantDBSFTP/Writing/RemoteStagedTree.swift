@@ -37,12 +37,12 @@ final class RemoteStagedTree: Sendable {
     func path(of entry: FileEntry) -> RemotePath { path.appending(entry.path.rawValue) }
 
     /// Whether the server flushes the file before it counts as staged.
-    func isFlushed(_ entry: FileEntry, _ session: SFTPSession) -> Bool {
+    func isFlushed(_ path: @autoclosure () -> ScanPath, _ session: SFTPSession) -> Bool {
         guard session.server.extensions.contains(.fsync) else { return false }
         switch options.durability {
         case .never: return false
         case .always: return true
-        case .auto: return current?.position(of: entry.path) != nil
+        case .auto: return current?.position(of: path()) != nil
         }
     }
 
@@ -97,10 +97,13 @@ extension RemoteStagedTree: FileSender {
         async throws(DatabaseError) -> LocalCopyOutcome
     {
         let first = try await endpoint.connections.session()
-        try await makeDirectories(
-            selection.compactMap { $0.kind == .directory ? $0.path : $0.path.parent }, first)
-        for entry in selection where entry.kind == .directory { note(entry) }
-        let split = PackedFiles(of: selection, upTo: RemoteTar.smallFileLimit) { !isFlushed($0, first) }
+        try await makeDirectories(selection.directories, first)
+        for index in selection.indices where selection.facts(at: index).kind == .directory {
+            note(selection[index])
+        }
+        let split = PackedFiles(of: selection, upTo: RemoteTar.smallFileLimit) {
+            !isFlushed(selection[$0].path, first)
+        }
         guard !split.packed.isEmpty else {
             return try await send(selection, split.others, from: files, meter)
         }
@@ -191,7 +194,7 @@ private final class ScanFilesSource: UploadSource {
             return UploadItem(
                 index: index, path: tree.path(of: entry), size: UInt64(entry.size),
                 attributes: RemoteStagedTree.attributes(of: entry),
-                isFlushed: tree.isFlushed(entry, session))
+                isFlushed: tree.isFlushed(entry.path, session))
         }
     }
 
@@ -230,5 +233,25 @@ private final class ScanFilesSource: UploadSource {
             default: break
             }
         }
+    }
+}
+
+extension EntrySelection {
+    /// The selected directories, and those that selected files lie in; some more than once.
+    fileprivate var directories: [ScanPath] {
+        var result: [ScanPath] = []
+        var last: ArraySlice<UInt8> = []
+        for index in indices {
+            let path = pathBytes(at: index)
+            if facts(at: index).kind == .directory {
+                result.append(self[index].path)
+            } else if let slash = path.lastIndex(of: UInt8(ascii: "/")), path[..<slash] != last,
+                let parent = self[index].path.parent
+            {
+                last = path[..<slash]
+                result.append(parent)
+            }
+        }
+        return result
     }
 }

@@ -5,6 +5,7 @@ import Glibc
 public struct OpenSSHChannel: SFTPChannel {
     private let child: ChildProcess
     private let destination: SSHDestination
+    private let pauses: LoginPauses
 
     public var input: CInt { child.output }
     public var output: CInt { child.input }
@@ -22,12 +23,16 @@ public struct OpenSSHChannel: SFTPChannel {
             environment: askpass?.environment ?? [:],
             usesTerminal: destination.isInteractive && askpass == nil)
         askpass?.admit(child.process)
-        return OpenSSHChannel(child: child, destination: destination)
+        return OpenSSHChannel(
+            child: child, destination: destination, pauses: LoginPauses(of: child.process))
     }
+
+    public func wasGreeted() { pauses.end() }
 
     public func interrupt() { child.interrupt() }
 
     public func end() -> SFTPError? {
+        pauses.end()
         // The server ends with its input, and ssh with the server.
         child.closeInput()
         return OpenSSHFailure.error(of: child.end(), saying: child.complaints, destination)

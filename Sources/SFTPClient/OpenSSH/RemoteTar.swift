@@ -62,11 +62,12 @@ public final class RemoteTar: Sendable {
         LC_ALL=C; TAR_OPTIONS=; export LC_ALL TAR_OPTIONS; \
         printf "%-512s" "\(greeting)$(printf "ab" | { head -c 1 >/dev/null; cat; }) \
         $(tar --version 2>/dev/null | head -n 1)"; \
-        while read -r job size directory; do \
-        directory=$(printf "%b." "$directory"); \
-        cd "${directory%.}" || exit 3; \
+        while read -r job size form directory; do \
+        case $form in octal) directory=$(printf "%b." "$directory"); directory=${directory%.};; esac; \
+        cd "$directory" || exit 3; \
         case $job in \
-        pack) head -c "$size" | tar -c -b 128 --format=gnu --null --no-recursion --hard-dereference -T - -f -;; \
+        pack) head -c "$size" | \
+        tar -c -b 128 --format=gnu --numeric-owner --null --no-recursion --hard-dereference -T - -f -;; \
         unpack) head -c "$size" | tar -x -k -p --no-same-owner -f -;; \
         *) exit 3;; \
         esac; \
@@ -225,7 +226,7 @@ public final class RemoteTar: Sendable {
                 throw SFTPError(.protocolViolation, "what tar on the server sent is no header")
             }
             guard header.name.starts(with: "./".utf8),
-                let index = batch[next...].firstIndex(where: { $0.elementsEqual(header.name.dropFirst(2)) })
+                let index = batch[next...].firstIndex(of: Array(header.name.dropFirst(2)))
             else {
                 throw SFTPError(.protocolViolation, "tar on the server sent a file that nobody asked for")
             }
@@ -304,7 +305,10 @@ public final class RemoteTar: Sendable {
     }
 
     private func send(_ job: String, _ directory: RemotePath, _ content: [UInt8]) throws(SFTPError) {
-        let line = "\(job) \(content.count) \(Self.escaped(directory))\n"
+        let escaped = Self.escaped(directory)
+        // Most are plain, and need no process of their own.
+        let form = escaped.utf8.elementsEqual(directory.bytes) ? "plain" : "octal"
+        let line = "\(job) \(content.count) \(form) \(escaped)\n"
         try Descriptors.writeAll(Array(line.utf8), to: child.input)
         try Descriptors.writeAll(content, to: child.input)
     }

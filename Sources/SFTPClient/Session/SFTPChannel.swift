@@ -6,6 +6,8 @@ public protocol SFTPChannel: Sendable {
     var input: CInt { get }
     /// To write to; blocking.
     var output: CInt { get }
+    /// Called once, when the server has answered for the first time.
+    func wasGreeted()
     /// Makes reading from it come to an end soon; at any time before ``release()``.
     func interrupt()
     /// Called once, when the session is over: ends whoever is behind it, so that reading comes
@@ -13,6 +15,10 @@ public protocol SFTPChannel: Sendable {
     func end() -> SFTPError?
     /// Called once, after ``end()``, when nobody uses the descriptors any more: closes them.
     func release()
+}
+
+extension SFTPChannel {
+    public func wasGreeted() {}
 }
 
 /// A connected socket, and nobody to end behind it.

@@ -197,7 +197,8 @@ private struct DirectoryListing {
         }
         told += some.count
         for name in some {
-            if name.bytes == [UInt8(ascii: ".")] || name.bytes == Array("..".utf8) { continue }
+            let isDots = name.bytes.count <= 2 && name.bytes.allSatisfy { $0 == UInt8(ascii: ".") }
+            if isDots, !name.bytes.isEmpty { continue }
             guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/")),
                 name.bytes.count <= Self.longestName
             else {

@@ -93,6 +93,7 @@ public final class SFTPSession: Sendable {
         let opening: @Sendable () throws(SFTPError) -> SFTPSession = { () throws(SFTPError) in
             do throws(SFTPError) {
                 let server = try Greeting(channel: channel).exchange(limit: configuration.handshakeLimit)
+                channel.wasGreeted()
                 return SFTPSession(channel, server, silenceLimit: configuration.silenceLimit)
             } catch {
                 defer { channel.release() }

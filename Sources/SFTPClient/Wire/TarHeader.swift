@@ -94,12 +94,9 @@ public struct TarHeader: Sendable, Hashable {
 
     /// The sum of all bytes; its own field counts as spaces.
     private static func checksum(_ block: UnsafeRawBufferPointer) -> UInt64 {
-        var sum = UInt64(8 * 32)
-        var index = 0
-        while index < blockSize {
-            if index < 148 || index >= 156 { sum += UInt64(block[index]) }
-            index += 1
-        }
-        return sum
+        var sum: UInt32 = 8 * 32
+        for byte in block { sum += UInt32(byte) }
+        for byte in block[148..<156] { sum -= UInt32(byte) }
+        return UInt64(sum)
     }
 }

@@ -88,29 +88,36 @@ public struct Planner: Sendable {
                     targetIndex += 1
                 }
             }
-            let entry = source[position]
-            var counterpart: FileEntry?
+            let facts = source.facts(at: position)
+            var counterpart: EntryFacts?
             if let target, targetIndex < targetCount,
                 target.comparePath(at: targetIndex, with: source, at: position) == 0
             {
-                counterpart = target[targetIndex]
+                counterpart = target.facts(at: targetIndex)
                 targetIndex += 1
             }
-            guard isSelected(entry) else { continue }
+            // Made only where the path counts: it costs more than all the rest.
+            var entry: FileEntry { source[position] }
+            guard !options.selection.selectsFilesets || isSelected(entry) else { continue }
             // What lies in a directory whose name is a file's on the target has no place there.
-            let isBlocked = entry.path.isWithin(anyOf: draft.kindConflicts)
+            let isBlocked = !draft.kindConflicts.isEmpty && entry.path.isWithin(anyOf: draft.kindConflicts)
+            let isNotKept: Bool
+            if facts.kind == .directory, counterpart == nil, let held = draft.heldDirectories {
+                isNotKept = !held.contains(entry.path)
+            } else {
+                isNotKept = false
+            }
             if let action = isBlocked
                 ? .keepKindDiffers
-                : entry.kind == .directory && counterpart == nil
-                    && draft.heldDirectories?.contains(entry.path) == false
+                : isNotKept
                     ? .keepUnsupported
                     : try action(
-                        for: entry, counterpart, inNewScan: target == nil,
-                        isProvenEqual: draft.proofs[Int32(position)])
+                        for: facts, counterpart, inNewScan: target == nil,
+                        isProvenEqual: draft.proofs[Int32(position)], entry: { source[position] })
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.insert(entry.path) }
-            } else if entry.kind == .file {
+            } else if facts.kind == .file {
                 draft.unchanged += 1
             }
         }
@@ -133,7 +140,9 @@ public struct Planner: Sendable {
     /// has to ask for proof of these. O(n).
     public func unprovenFiles(source: ScanManifest, target: ScanManifest) -> [(source: Int32, target: Int32)]
     {
-        guard options.comparison == .sizeAndTime, options.existing != .keepAll else { return [] }
+        guard options.comparison == .sizeAndTime, options.existing != .keepAll,
+            !source.tellsAllTimes || !target.tellsAllTimes
+        else { return [] }
         var result: [(source: Int32, target: Int32)] = []
         var theirs = 0
         for position in source.indices {
@@ -154,16 +163,19 @@ public struct Planner: Sendable {
     // MARK: One entry
 
     /// nil: equal, nothing to say.
+    ///
+    /// - Parameter entry: that of the source, with its path.
     private func action(
-        for source: FileEntry, _ target: FileEntry?, inNewScan: Bool, isProvenEqual: Bool?
+        for source: EntryFacts, _ target: EntryFacts?, inNewScan: Bool, isProvenEqual: Bool?,
+        entry: () -> FileEntry
     ) throws(DatabaseError) -> PlanAction? {
         guard let target else {
-            guard inNewScan || targetWrites == .files && canChange(source) else { return .keepUnsupported }
+            guard inNewScan || targetWrites == .files && canChange(entry()) else { return .keepUnsupported }
             return source.kind == .file ? .createFile : .createDirectory
         }
         guard source.kind == target.kind else { return .keepKindDiffers }
         if source.kind == .directory { return nil }
-        guard let difference = try difference(source, target, isProvenEqual) else {
+        guard let difference = try difference(source, target, isProvenEqual, entry) else {
             return needsAttributes(source, target) ? .updateAttributes : nil
         }
         switch options.existing {
@@ -171,24 +183,25 @@ public struct Planner: Sendable {
         case .keepNewer where isNewer(target, than: source): return .keepByOption
         case .keepNewer, .replaceChanged: break
         }
-        let isPossible = targetWrites == .files && canChange(source)
+        let isPossible = targetWrites == .files && canChange(entry())
         return difference.isWork && !isPossible ? .keepUnsupported : difference
     }
 
-    private func difference(_ source: FileEntry, _ target: FileEntry, _ isProvenEqual: Bool?)
-        throws(DatabaseError) -> PlanAction?
-    {
+    private func difference(
+        _ source: EntryFacts, _ target: EntryFacts, _ isProvenEqual: Bool?, _ entry: () -> FileEntry
+    ) throws(DatabaseError) -> PlanAction? {
         if source.size != target.size { return .replaceSizeDiffers }
         switch options.comparison {
         case .sizeOnly:
             return nil
         case .checksum:
             guard let ours = source.digest, let theirs = target.digest else {
+                let path = entry().path
                 throw DatabaseError(
                     .unsupported,
-                    "\(source.path) cannot be compared by checksum: the "
+                    "\(path) cannot be compared by checksum: the "
                         + (source.digest == nil ? "source" : "target") + " proves no digest; "
-                        + "run without --checksum", path: source.path.rawValue)
+                        + "run without --checksum", path: path.rawValue)
             }
             return ours == theirs ? nil : .replaceContentDiffers
         case .sizeAndTime:
@@ -205,7 +218,7 @@ public struct Planner: Sendable {
     }
 
     /// As both sides can keep it.
-    private func time(of entry: FileEntry) -> ModificationTime? {
+    private func time(of entry: EntryFacts) -> ModificationTime? {
         entry.modified.map { min(max($0, times.lowerBound), times.upperBound) }
     }
 
@@ -215,12 +228,12 @@ public struct Planner: Sendable {
         return distance <= options.modifyWindowNanoseconds || distance < timePrecisionNanoseconds
     }
 
-    private func isNewer(_ entry: FileEntry, than other: FileEntry) -> Bool {
+    private func isNewer(_ entry: EntryFacts, than other: EntryFacts) -> Bool {
         guard let own = time(of: entry), let theirs = time(of: other) else { return false }
         return own > theirs && !areEqual(own, theirs)
     }
 
-    private func needsAttributes(_ source: FileEntry, _ target: FileEntry) -> Bool {
+    private func needsAttributes(_ source: EntryFacts, _ target: EntryFacts) -> Bool {
         guard targetWrites == .files, options.existing == .replaceChanged else { return false }
         if let ours = source.mode, let theirs = target.mode, ours != theirs { return true }
         guard options.comparison == .checksum, let ours = time(of: source), let theirs = time(of: target)

@@ -104,19 +104,20 @@ public struct ScanPlan: Sendable {
     }
 
     public func entry(of item: PlanItem) -> FileEntry { source[Int(item.position)] }
+    public func facts(of item: PlanItem) -> EntryFacts { source.facts(at: Int(item.position)) }
 
     public var isNew: Bool { base == nil }
     public var hasWork: Bool {
         isNew || !deletions.isEmpty || items.contains { $0.action.isWork }
     }
     public var filesToTransfer: Int {
-        items.reduce(0) { $0 + ($1.action.transfersContent && entry(of: $1).kind == .file ? 1 : 0) }
+        items.reduce(0) { $0 + ($1.action.transfersContent && facts(of: $1).kind == .file ? 1 : 0) }
     }
     public var bytesToTransfer: Int64 {
         items.reduce(0) { total, item in
             guard item.action.transfersContent else { return total }
             let isMerged = mergedIndex != nil && entry(of: item).path == .index
-            return total.addingSaturated(isMerged ? Int64(mergedIndex?.count ?? 0) : entry(of: item).size)
+            return total.addingSaturated(isMerged ? Int64(mergedIndex?.count ?? 0) : facts(of: item).size)
         }
     }
     public var filesToDelete: Int { deletions.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) } }

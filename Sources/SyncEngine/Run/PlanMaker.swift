@@ -173,7 +173,8 @@ struct PlanMaker: Sendable {
             let proofs = try await proofs(planner, source: compared, target: theirs)
             plan = try planner.plan(source: compared, target: theirs, indexes: indexes, proofs: proofs)
         } catch { throw error.locating(scan: scan) }
-        if plan.items.contains(where: { $0.action.transfersContent && plan.entry(of: $0).path == .index }) {
+        let indexPosition = plan.source.position(of: .index)
+        if plan.items.contains(where: { $0.action.transfersContent && Int($0.position) == indexPosition }) {
             let listed = try await index(of: compared, at: source)
             if let listed { notices += absentFiles(of: listed, in: compared) }
         }
@@ -259,8 +260,9 @@ struct PlanMaker: Sendable {
     private func timesOutOfRange(of plan: ScanPlan) -> SyncNotice? {
         let range = target.capabilities.times
         let count = plan.items.lazy.filter { item in
-            guard item.action.isWork, let time = plan.entry(of: item).modified else { return false }
-            return plan.entry(of: item).kind == .file && !range.contains(time)
+            let facts = plan.facts(of: item)
+            guard item.action.isWork, facts.kind == .file, let time = facts.modified else { return false }
+            return !range.contains(time)
         }.count
         guard count > 0 else { return nil }
         return SyncNotice(

@@ -101,8 +101,12 @@ struct ScanTransfer: Sendable {
     private func stage(
         _ selection: EntrySelection, in transaction: any ScanTransaction, meter: ByteMeter
     ) async throws(Failure) {
-        let files = selection.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) }
-        let bytes = selection.reduce(Int64(0)) { $0.addingSaturated($1.size) }
+        var (files, bytes) = (0, Int64(0))
+        for index in selection.indices {
+            let facts = selection.facts(at: index)
+            if facts.kind == .file { files += 1 }
+            bytes = bytes.addingSaturated(facts.size)
+        }
         var failures: [DatabaseError] = []
         do throws(DatabaseError) {
             if bandwidth == nil, let receiver = transaction.archiveReceiver,
