@@ -19,6 +19,8 @@ final class PackedFetch: PackedDownloadSink {
     private static let bundleFiles = 64
     /// Bundles that are written, or wait for it.
     private static let bundleLimit = 4
+    /// Threads that write: more would wait for the directory, of which one file is made at a time.
+    private static let writerLimit = 2
 
     /// Files that came one after another.
     private struct Bundle {
@@ -34,6 +36,9 @@ final class PackedFetch: PackedDownloadSink {
         var batches: [[Int]] = []
         /// Of the oldest batch: what came and is not handed over yet, and places of what is written.
         var bundle = Bundle()
+        /// Bundles that nobody writes yet.
+        var waiting: [Bundle] = []
+        var writers = 0
         /// Memory of bundles that are written.
         var spare: [[UInt8]] = []
         var written: [Int] = []
@@ -187,10 +192,30 @@ final class PackedFetch: PackedDownloadSink {
         guard let bundle else { return }
         space.wait()
         writing.enter()
+        let needsWriter = state.withLock { state in
+            state.waiting.append(bundle)
+            guard state.writers < Self.writerLimit else { return false }
+            state.writers += 1
+            return true
+        }
+        guard needsWriter else { return }
         Blocking.start {
-            self.write(bundle)
-            self.space.signal()
-            self.writing.leave()
+            while let bundle = self.nextBundle() {
+                self.write(bundle)
+                self.space.signal()
+                self.writing.leave()
+            }
+        }
+    }
+
+    /// nil: the writer is not needed any more.
+    private func nextBundle() -> Bundle? {
+        state.withLock { state in
+            if state.waiting.isEmpty {
+                state.writers -= 1
+                return nil
+            }
+            return state.waiting.removeFirst()
         }
     }
 
