@@ -6,13 +6,18 @@ import Testing
 
 @testable import SFTPClient
 
-/// Whether this process may look into another; not every container allows it.
+/// Whether this process may look into its children; not every container allows it.
 private let mayLook: Bool = {
-    let own = plantdb_open_process(getpid())
-    defer { close(own) }
-    let copy = plantdb_copy_descriptor(own, 0)
-    defer { close(copy) }
-    return copy >= 0
+    do throws(SFTPError) {
+        let child = try ChildProcess("cat", [], usesTerminal: false)
+        let process = plantdb_open_process(child.process)
+        let copy = plantdb_copy_descriptor(process, 0)
+        for descriptor in [copy, process] where descriptor >= 0 { close(descriptor) }
+        child.closeInput()
+        _ = child.end()
+        child.release()
+        return copy >= 0
+    } catch { return false }
 }()
 
 /// What is done to the socket of a child that logs in. That of another process is looked at as it is
@@ -65,8 +70,13 @@ struct LoginPausesTests {
         }
     }
 
-    private static var openDescriptors: Int {
-        get throws { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count }
+    /// Descriptors of this process that stand for the child (proc(5), `fdinfo`).
+    private static func standIns(for process: pid_t) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fdinfo").count { name in
+            // It may be closed by now, as those of other tests are.
+            let text = try? String(contentsOfFile: "/proc/self/fdinfo/" + name, encoding: .utf8)
+            return text?.split(separator: "\n").contains("Pid:\t\(process)") == true
+        }
     }
 
     @Test("The socket of a child that logs in holds nothing back")
@@ -81,16 +91,18 @@ struct LoginPausesTests {
 
     @Test("What the child closes is closed, and nothing stays open here")
     func closing() async throws {
-        let before = try Self.openDescriptors
         let connected = try Connected()
         let pauses = LoginPauses(of: connected.child.process)
         while !connected.isWithoutDelay { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(try Self.standIns(for: connected.child.process) == 1)
         connected.child.closeInput()
         // The end of the connection, which somebody who held it open would keep from coming.
         var byte: UInt8 = 0
         #expect(read(connected.accepted, &byte, 1) == 0)
-        connected.end()
         pauses.end()
-        while try Self.openDescriptors > before { try await Task.sleep(for: .milliseconds(5)) }
+        while try Self.standIns(for: connected.child.process) > 0 {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        connected.end()
     }
 }

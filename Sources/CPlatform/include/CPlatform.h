@@ -74,7 +74,7 @@ int64_t plantdb_peer_user(int fd);
 /// The process at the other end of a Unix socket when it connected; -1 if that cannot be told.
 int64_t plantdb_peer_process(int fd);
 
-// pidfd_open(2): a child that has not been waited for, by a number that nobody else gets.
+// pidfd_open(2): a descriptor that stays that process's, whoever gets its number later.
 int plantdb_open_process(pid_t process);
 // pidfd_getfd(2): one of its descriptors, as our own. ENOSYS before Linux 5.6; EPERM where one process may
 // not look into another.

@@ -26,6 +26,18 @@ struct RemoteLockFile {
         guard try await session.attributes(of: path) == nil else {
             throw SFTPError(.status(.failure), "\(path) is there")
         }
+        var attempt = 1
+        while true {
+            do throws(SFTPError) { return try await link(path, holding: content) } catch {
+                // Others clean up the same directories, and may take for a dead process's what is not written.
+                guard error.code == .status(.noSuchFile), attempt < 5 else { throw error }
+                attempt += 1
+            }
+        }
+    }
+
+    /// Writes it, and gives it its name; directly where the file system has no hard links.
+    private func link(_ path: RemotePath, holding content: [UInt8]) async throws(SFTPError) {
         let isPrivate = FileAttributes(permissions: 0o700)
         let made = await session.requestInOrder([
             .makeDirectory(area, isPrivate), .makeDirectory(staging, isPrivate),
@@ -47,9 +59,9 @@ struct RemoteLockFile {
                 [.hardLink(temporary, to: path)] + cleaning(temporary))[0].get()
         } catch {
             // A file system without hard links, such as FAT.
-            guard case .status = error.code, try await session.attributes(of: path) == nil else {
-                throw error
-            }
+            guard case .status(let status) = error.code, status != .noSuchFile,
+                try await session.attributes(of: path) == nil
+            else { throw error }
             return try await write(content, to: path)
         }
     }
@@ -95,7 +107,7 @@ struct RemoteLockFile {
             }
         }
         guard !unwritten.isEmpty else { return }
-        // Whoever lives writes it at once. (And does without it, should that take longer.)
+        // Whoever lives writes it at once. (And once more, should that have taken longer.)
         do { try await Task.sleep(for: Self.writingTime) } catch { return }
         for path in unwritten {
             guard let content = try await session.contents(of: path, limit: 1 << 16),

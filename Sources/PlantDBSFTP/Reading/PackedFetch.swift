@@ -19,8 +19,6 @@ final class PackedFetch: PackedDownloadSink {
     private static let bundleFiles = 64
     /// Bundles that are written, or wait for it.
     private static let bundleLimit = 4
-    /// Threads that write: more would wait for the directory, of which one file is made at a time.
-    private static let writerLimit = 2
 
     /// Files that came one after another.
     private struct Bundle {
@@ -194,7 +192,7 @@ final class PackedFetch: PackedDownloadSink {
         writing.enter()
         let needsWriter = state.withLock { state in
             state.waiting.append(bundle)
-            guard state.writers < Self.writerLimit else { return false }
+            guard state.writers < Self.bundleLimit else { return false }
             state.writers += 1
             return true
         }
