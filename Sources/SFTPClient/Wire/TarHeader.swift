@@ -94,9 +94,14 @@ public struct TarHeader: Sendable, Hashable {
 
     /// The sum of all bytes; its own field counts as spaces.
     private static func checksum(_ block: UnsafeRawBufferPointer) -> UInt64 {
-        var sum: UInt32 = 8 * 32
-        for byte in block { sum += UInt32(byte) }
-        for byte in block[148..<156] { sum -= UInt32(byte) }
-        return UInt64(sum)
+        var lanes = SIMD16<UInt16>()
+        for offset in stride(from: 0, to: blockSize, by: 16) {
+            let bytes = block.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
+            lanes &+= SIMD16(truncatingIfNeeded: bytes)
+        }
+        var sum: UInt64 = 8 * 32
+        for lane in lanes.indices { sum += UInt64(lanes[lane]) }
+        for byte in block[148..<156] { sum -= UInt64(byte) }
+        return sum
     }
 }
