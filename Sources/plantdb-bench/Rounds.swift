@@ -13,7 +13,7 @@ struct Series {
 
     /// "1.23 s (1.20–1.31)", the range only where there is one.
     func text(_ format: (Double) -> String) -> String {
-        guard let median, let low = values.min(), let high = values.max() else { return "failed" }
+        guard let median, let low = values.min(), let high = values.max() else { return "no result" }
         return values.count == 1 ? format(median) : "\(format(median)) (\(format(low))–\(format(high)))"
     }
 }

@@ -338,8 +338,9 @@ struct PackedTransferTests {
         #expect(try jobs() > 0)
         let bytes = relay.bytesByConnection
         #expect(bytes.count >= 2 && bytes.prefix(2).allSatisfy { $0 > 4 << 20 }, "\(bytes)")
-        // Five times 32 MiB: no scan came twice.
-        #expect(bytes.reduce(0, +) < 185 << 20, "\(bytes)")
+        // Five times 32 MiB: no scan came twice, but for what was on the lines that were lost.
+        let wasted = lost == nil ? 0 : bytes.dropFirst().reduce(0, +)
+        #expect(bytes.reduce(0, +) - wasted < 185 << 20, "\(bytes)")
         try end()
     }
 
