@@ -73,7 +73,10 @@ import Testing
         let folder = try TemporaryDirectory(in: "/tmp")
         chmod(folder.path, 0o755)
         let program = folder.appending("plantdb")
-        try FileManager.default.copyItem(atPath: Self.program, toPath: program)
+        // By a process of its own: what this one writes, a child that another test starts at that moment holds
+        // open for writing, and nobody can execute it (ETXTBSY).
+        let copy = try Process.run(URL(fileURLWithPath: "/bin/cp"), arguments: [Self.program, program])
+        copy.waitUntilExit()
         let askpass = try AskpassServer(Secret(Self.canary), program: program)
         let socket = try #require(askpass.environment["PLANTDB_ASKPASS"])
         let directory = String(socket.dropLast(2))
