@@ -132,6 +132,8 @@ public struct ScanPath: Sendable, Hashable, Comparable, CustomStringConvertible 
     public static let metadata = ScanPath(unchecked: "metadata")
     /// The scan's own metadata: `metadata/metadata.json`.
     public static let scanMetadata = ScanPath(unchecked: "metadata/metadata.json")
+    /// What was measured on the plant: `measures.json`.
+    public static let measures = ScanPath(unchecked: "measures.json")
     /// The marker of a timelapse container: `timelapse.json`.
     public static let timelapseMarker = ScanPath(unchecked: "timelapse.json")
     /// Upstream's cache of thumbnails inside a scan, which is never synced.
