@@ -2,6 +2,7 @@ import Foundation
 import PlantDBCore
 import PlantDBSync
 import SyncEngine
+import SyncHistory
 import Synchronization
 
 /// Runs, one after the other, whether a page looks or not.
@@ -183,7 +184,11 @@ final class JobQueue: Sendable {
             do throws(DatabaseError) {
                 let target = try await openDatabase(
                     place.target.location, as: .target, access: place.target.access)
-                report = await SyncEngine(source: source, target: target, options: options)
+                // As a run of the command: without, the more careful way is taken.
+                let memory = try SyncMemory.file().map { (file) throws(DatabaseError) in
+                    try SyncMemory(file: file, source: source.location, target: target.location)
+                }
+                report = await SyncEngine(source: source, target: target, options: options, memory: memory)
                     .run(runID: report.runID) { self.note($0, of: id) }
                 await target.close()
             } catch {

@@ -27,16 +27,7 @@ public final class RunHistory: Sendable {
     public init(file: String) throws(DatabaseError) {
         self.file = file
         do {
-            let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
-            try FileManager.default.createDirectory(
-                atPath: folder.isEmpty ? "/" : folder, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
-            // Nobody else's business; SQLite gives its other files the same mode.
-            let made = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-            if made >= 0 { close(made) }
-            var configuration = Configuration()
-            configuration.busyMode = .timeout(10)
-            queue = try DatabaseQueue(path: file, configuration: configuration)
+            queue = try StateFile.open(file)
             try queue.write { database in
                 let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
                 guard found <= Self.schema else {
@@ -207,9 +198,6 @@ public final class RunHistory: Sendable {
     }
 
     private static func failure(_ file: String, _ verb: String, _ error: any Error) -> DatabaseError {
-        if let error = error as? DatabaseError { return error }
-        return DatabaseError(
-            .io, "the history \(file.printable) cannot be \(verb)",
-            cause: (error as? GRDB.DatabaseError)?.message ?? String(describing: error))
+        StateFile.failure("the history \(file.printable) cannot be \(verb)", error)
     }
 }

@@ -27,26 +27,27 @@ enum Samples {
             .replaceUnproven, .updateAttributes, .keepTargetNewer, .keepByOption, .keepKindDiffers,
             .keepUnsupported,
         ]
-        let updated = ScanPlan(
+        var updated = ScanPlan(
             scan: scan1, base: ScanRevision(rawValue: "r1"), source: manifest,
             items: actions.enumerated().map { .init(position: Int32($0.offset), action: $0.element) },
             deletions: [
                 .init(path: try ScanPath("images/old.png"), kind: .file, size: 77),
                 .init(path: try ScanPath("old"), kind: .directory, size: 0),
             ],
-            mergedIndex: Array("{}".utf8), unchangedCount: 1489,
+            unchangedCount: 1489,
             skipped: [
                 SkippedEntry(path: "images/link", reason: .symbolicLink),
                 SkippedEntry(
                     path: "images/\u{1b}[2J".printable, reason: .invalidName, detail: "a control character"),
             ],
             isComplete: false)
+        updated.made = [.index: Array("{}".utf8)]
         let scan2 = try ScanID("plant_2")
         let new = ScanPlan(
             scan: scan2, base: nil,
             source: try ScanManifest(
                 scan: scan2, entries: [FileEntry(path: .index, kind: .file, size: 20, modified: time(1))]),
-            items: [.init(position: 0, action: .createFile)], deletions: [], mergedIndex: nil,
+            items: [.init(position: 0, action: .createFile)], deletions: [],
             unchangedCount: 0, skipped: [], isComplete: true)
         return SyncPlan(
             scans: [updated, new],

@@ -13,12 +13,16 @@ struct EngineBench: Sendable {
     var sourceCapabilities = EndpointCapabilities(concurrentScans: 2...8)
     var targetCapabilities = EndpointCapabilities(concurrentScans: 2...8)
     var options = SyncOptions()
+    /// Knows that the scans of both names are one; nil: nothing is remembered.
+    var memory: RunMemory?
 
     init(_ source: SampleDatabase, into target: SampleDatabase = SampleDatabase()) {
         self.source = MemoryDatabase(source)
         self.target = MemoryDatabase(target)
         options.retries = 0
         options.retryDelay = .milliseconds(1)
+        options.deletesUnknown = true
+        memory = RunMemory(knowing: target.scans.keys)
     }
 
     /// New connections, with the faults of this moment.
@@ -29,7 +33,7 @@ struct EngineBench: Sendable {
                 sourceFaults),
             target: FaultyEndpoint(
                 MemoryEndpoint(target, name: "target", capabilities: targetCapabilities), targetFaults),
-            options: options)
+            options: options, memory: memory)
     }
 
     func run(_ onEvent: @escaping @Sendable (SyncEvent) -> Void = { _ in }) async -> SyncReport {
@@ -94,6 +98,7 @@ extension SyncOptions {
         var options = SyncOptions()
         options.retries = 0
         options.deletion = .delete(limit: .percent(100))
+        options.deletesUnknown = true
         return options
     }
 }

@@ -89,7 +89,8 @@ import Testing
         var bench = EngineBench(try .plants(1))
         bench.options.retries = 2
         bench.sourceFaults = FaultPlan([
-            .init(.openParts, call: 2, .fail(.unreachable)), .init(.part, call: 25, .fail(.unreachable)),
+            // The third of each try is the copy; the two before it are read to plan.
+            .init(.openParts, call: 3, .fail(.unreachable)), .init(.part, call: 90, .fail(.unreachable)),
         ])
         let log = EventLog()
         let report = await bench.run(log.record)
@@ -416,6 +417,8 @@ import Testing
             )
             bench.options = .mirroring
             bench.options.comparison = seed.value % 3 == 0 ? .checksum : .sizeAndTime
+            // Empty files are among them.
+            bench.options.overwritesNewer = true
             bench.sourceFaults = .random(seed: seed.value &* 2)
             bench.targetFaults = .random(seed: seed.value &* 2 &+ 1)
             let old = bench.target.content

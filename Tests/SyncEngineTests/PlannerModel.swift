@@ -74,6 +74,13 @@ struct PlannerModel {
         var change: PlanAction?
         if ours.size != theirs.size {
             change = .replaceSizeDiffers
+            if options.comparison != .checksum && theirs.size > 0 {
+                if ours.size == 0 {
+                    change = .keepSourceEmpty
+                } else if isLater(theirs, ours) && !isSameTime(ours, theirs) {
+                    change = .keepTargetNewer
+                }
+            }
         } else if options.comparison == .checksum {
             if ours.digest == nil || theirs.digest == nil { return .refused }
             if ours.digest != theirs.digest { change = .replaceContentDiffers }
@@ -94,7 +101,12 @@ struct PlannerModel {
             return .action(.keepByOption)
         }
         if writes != .files && change != .keepTargetNewer { return .action(.keepUnsupported) }
-        return .action(change)
+        // Metadata are replaced only by what is known to be newer.
+        guard ours.path.rawValue.hasPrefix("metadata/"), ours.path.rawValue.hasSuffix(".json") else {
+            return .action(change)
+        }
+        if change == .keepSourceEmpty { return .action(.keepSourceDamaged) }
+        return .action(isLater(ours, theirs) && !isSameTime(ours, theirs) ? change : .keepMetadata)
     }
 
     private func attributes(_ ours: FileEntry, _ theirs: FileEntry) -> Comparison {
@@ -131,7 +143,7 @@ struct PlannerModel {
         parts.removeFirst()
         guard let first = parts.first else { return nil }
         if parts.count > 1 || entry.kind == .directory { return first }
-        if first == "metadata.json" || !first.hasSuffix(".json") { return nil }
+        if first == "metadata.json" || first == "images.json" || !first.hasSuffix(".json") { return nil }
         return String(first.dropLast(".json".count))
     }
 

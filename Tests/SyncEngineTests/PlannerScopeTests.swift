@@ -24,13 +24,13 @@ import Testing
             options: options, source: EndpointCapabilities(), target: EndpointCapabilities(writes: writes))
         return try planner.plan(
             source: try source.manifest(of: scan, skipped: skipped),
-            target: try target?.manifest(of: scan), indexes: try indexes(source, target))
+            target: try target?.manifest(of: scan), findings: try findings(source, target))
     }
 
-    private func indexes(_ source: SampleTree, _ target: SampleTree?) throws -> Planner.Indexes {
-        Planner.Indexes(
-            source: try source[.index].map { try FileIndex(parsing: $0.content) },
-            target: try target?[.index].map { try FileIndex(parsing: $0.content) })
+    private func findings(_ source: SampleTree, _ target: SampleTree?) throws -> ScanFindings {
+        ScanFindings(
+            sourceIndex: try source[.index].map { try FileIndex(parsing: $0.content) },
+            targetIndex: try target?[.index].map { try FileIndex(parsing: $0.content) })
     }
 
     private func paths(_ plan: ScanPlan) -> [String] { plan.items.map { plan.entry(of: $0).path.rawValue } }
@@ -133,7 +133,7 @@ import Testing
         var options = options
         options.selection.filesets = ["images"]
         let first = try plan(source, target, options)
-        let merged = try FileIndex(parsing: try #require(first.mergedIndex))
+        let merged = try FileIndex(parsing: try #require(first.made[.index]))
         #expect(Set(merged.filesets.map(\.id)) == ["Mesh_1", "images"])
         #expect(merged.fileset("images")?.files.count == 3)
         let item = try #require(first.items.first { first.entry(of: $0).path == .index })
@@ -143,7 +143,7 @@ import Testing
                 == first.items.reduce(0) { sum, item in
                     let entry = first.entry(of: item)
                     guard item.action.transfersContent else { return sum }
-                    return sum + (entry.path == .index ? Int64(first.mergedIndex?.count ?? 0) : entry.size)
+                    return sum + entry.size
                 })
 
         // With the merged index in place there is nothing left to do.
@@ -151,11 +151,11 @@ import Testing
         after.set(
             .index,
             .init(
-                kind: .file, content: try #require(first.mergedIndex), modified: SampleTree.time, mode: 0o644)
+                kind: .file, content: try #require(first.made[.index]), modified: SampleTree.time, mode: 0o644)
         )
         let second = try plan(source, after, options)
         #expect(!second.hasWork, "\(paths(second))")
-        #expect(second.mergedIndex == nil)
+        #expect(second.made.isEmpty)
     }
 
     @Test("Where a scan became a timelapse at the source, nothing in the target's directories is deleted")
@@ -168,7 +168,7 @@ import Testing
         #expect(!deleted.contains { $0.contains("/") || !$0.contains(".") }, "\(deleted)")
     }
 
-    @Test("The index of a scan that is there is left alone where the target or an option says so")
+    @Test("The index of a scan that is there is left alone where the target cannot change it")
     func keptIndex() throws {
         let source = try SampleTree.plant()
         var target = SampleTree()
@@ -181,12 +181,11 @@ import Testing
             -> PlanAction?
         {
             let plan = try plan(source, target, options, writes: writes)
-            #expect(plan.mergedIndex == nil)
+            #expect(plan.made.isEmpty)
             return plan.items.first { plan.entry(of: $0).path == .index }?.action
         }
-        #expect(try kept(options, .newScans) == .keepUnsupported)
-        options.existing = .keepAll
-        #expect(try kept(options) == .keepByOption)
+        // Nothing comes that it would have to list.
+        #expect(try kept(options, .newScans) == nil)
     }
 
     @Test("A new scan of some filesets has an index of those alone")
@@ -194,7 +193,7 @@ import Testing
         var options = options
         options.selection.filesets = ["images"]
         let plan = try plan(.plant(), nil, options)
-        let merged = try FileIndex(parsing: try #require(plan.mergedIndex))
+        let merged = try FileIndex(parsing: try #require(plan.made[.index]))
         #expect(merged.filesets.map(\.id) == ["images"])
         #expect(plan.isNew)
     }

@@ -73,7 +73,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         if root == nil { try Self.refuseInside(path) }
         location = DatabaseLocation(
             description: path, identity: exists ? try anchor.status().identity : nil,
-            enclosing: try Self.enclosing(anchor, includingItself: !exists))
+            enclosing: try Self.enclosing(anchor, includingItself: !exists),
+            lasting: Self.realPath(of: path, exists: exists))
         capabilities = EndpointCapabilities(
             timePrecisionNanoseconds: FileSystemKind(of: anchor.descriptor).timePrecisionNanoseconds,
             concurrentScans: 2...8, isNew: root == nil)
@@ -98,6 +99,14 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
             if next == around { return }
             around = next
         }
+    }
+
+    /// Also where it will be made.
+    private static func realPath(of path: String, exists: Bool) -> String? {
+        guard let resolved = realpath(exists ? path : parent(of: path), nil) else { return nil }
+        defer { free(resolved) }
+        let name = path.split(separator: "/").last.map { "/" + $0 } ?? ""
+        return String(cString: resolved) + (exists ? "" : name)
     }
 
     private static func isDatabase(_ directory: Directory) throws(DatabaseError) -> Bool {

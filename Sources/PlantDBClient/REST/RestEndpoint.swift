@@ -32,13 +32,15 @@ public final class RestEndpoint: DatabaseEndpoint {
         let dialect = client.dialect
         location = DatabaseLocation(
             description: client.address.description, identity: client.address.description)
-        capabilities = EndpointCapabilities(
+        var capabilities = EndpointCapabilities(
             writes: dialect.replacesFiles ? .files : .newScans, removes: false,
             keepsEmptyDirectories: false, provesDigests: false, concurrentScans: 1...1,
             weakerGuarantees: [
                 "PlantDB \(dialect.release) keeps no locks over HTTP, so nothing keeps others from writing "
                     + "meanwhile, and it shows no times; files are compared by size and CRC-32"
             ])
+        capabilities.showsFilesCheaply = false
+        self.capabilities = capabilities
     }
 
     public func tellWaits(to listener: @escaping @Sendable (String) -> Void) {

@@ -9,10 +9,15 @@ public struct DatabaseLocation: Hashable, Sendable, CustomStringConvertible {
     /// inode), so that two spellings of one place are recognised.
     public let identity: String?
 
+    /// The same in every run on this machine, however it is written: for a directory its real path.
+    public let lasting: String
+
     /// The identities of the places around it, up to the root.
     public let enclosing: Set<String>
 
-    public init(description: String, identity: String? = nil, enclosing: Set<String> = []) {
+    public init(description: String, identity: String? = nil, enclosing: Set<String> = [], lasting: String? = nil)
+    {
+        self.lasting = lasting ?? description
         self.description = description.printable
         self.identity = identity
         self.enclosing = enclosing

@@ -15,6 +15,8 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var keepsEmptyDirectories: Bool
     /// Whether ``ManifestDetail/digests`` is answered.
     public var provesDigests: Bool
+    /// Whether a few small files of a scan can be read without asking for all of it.
+    public var showsFilesCheaply = true
     /// The smallest difference of modification times that the peer keeps, in nanoseconds:
     /// 1 for most local file systems, 1,000,000,000 for SFTP, 2,000,000,000 for FAT.
     public var timePrecisionNanoseconds: Int64

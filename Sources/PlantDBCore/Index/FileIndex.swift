@@ -6,8 +6,8 @@
 /// ``flaws``.
 public struct FileIndex: Sendable, Hashable {
     /// Everything but `filesets`.
-    private var unknown: JSONObject
-    private var items: [IndexItem<IndexedFileset>]
+    var unknown: JSONObject
+    var items: [IndexItem<IndexedFileset>]
 
     /// An index without filesets, as a new scan has it.
     public init(filesets: [IndexedFileset] = []) {
@@ -59,36 +59,6 @@ public struct FileIndex: Sendable, Hashable {
     /// Removes every fileset with this id.
     public mutating func remove(fileset id: String) {
         items.removeAll { $0.entry?.id.isExactly(id) == true }
-    }
-
-    /// What the index of a target becomes when some filesets of a source were copied into it.
-    ///
-    /// It holds the target's (this index's) filesets in their order, those that are selected
-    /// and in `source` as `source` has them, and after them the selected ones that only
-    /// `source` has, in its order. What the target alone has stays, selected or not. Keys
-    /// that are unknown here stay; those that only `source` has are added.
-    public func merging(filesets isSelected: (String) -> Bool, from source: FileIndex) -> FileIndex {
-        var incoming: [ExactText: IndexedFileset] = [:]
-        for fileset in source.filesets where isSelected(fileset.id) {
-            incoming[ExactText(fileset.id)] = fileset
-        }
-        var result = self
-        for (position, item) in result.items.enumerated() {
-            guard let id = item.entry?.id, let fileset = incoming[ExactText(id)] else { continue }
-            result.items[position] = .entry(fileset)
-        }
-        let present = Set(filesets.map { ExactText($0.id) })
-        var appended: Set<ExactText> = []
-        for fileset in source.filesets where !present.contains(ExactText(fileset.id)) {
-            // A fileset that is listed twice comes once, with its last entry.
-            guard let last = incoming[ExactText(fileset.id)], appended.insert(ExactText(fileset.id)).inserted
-            else { continue }
-            result.items.append(.entry(last))
-        }
-        for member in source.unknown.members where result.unknown[member.key] == nil {
-            result.unknown[member.key] = member.value
-        }
-        return result
     }
 
     /// The bytes of `files.json` as upstream formats it.

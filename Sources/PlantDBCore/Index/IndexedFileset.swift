@@ -3,8 +3,8 @@ public struct IndexedFileset: Sendable, Hashable {
     /// The name of its directory in the scan.
     public let id: String
     /// Everything but `id` and `files`.
-    private var unknown: JSONObject
-    private var items: [IndexItem<IndexedFile>]
+    var unknown: JSONObject
+    var items: [IndexItem<IndexedFile>]
 
     public init(id: String, files: [IndexedFile] = []) {
         self.id = id
@@ -91,7 +91,7 @@ public struct IndexedFile: Sendable, Hashable {
     /// Its name in the directory of the fileset.
     public let file: String
     /// Everything but `id` and `file`.
-    private var unknown: JSONObject
+    var unknown: JSONObject
 
     public init(id: String, file: String) {
         self.id = id

@@ -132,6 +132,8 @@ public struct ScanPath: Sendable, Hashable, Comparable, CustomStringConvertible 
     public static let metadata = ScanPath(unchecked: "metadata")
     /// The scan's own metadata: `metadata/metadata.json`.
     public static let scanMetadata = ScanPath(unchecked: "metadata/metadata.json")
+    /// The metadata of the fileset of images, in which PlantDB 0.14 and 0.15 keep some of the scan's.
+    public static let imagesMetadata = ScanPath(unchecked: "metadata/images.json")
     /// What was measured on the plant: `measures.json`.
     public static let measures = ScanPath(unchecked: "measures.json")
     /// The marker of a timelapse container: `timelapse.json`.

@@ -7,8 +7,8 @@ public struct Planner: Sendable {
     /// The smallest difference of times that both sides keep, in nanoseconds.
     public let timePrecisionNanoseconds: Int64
     public let targetWrites: EndpointCapabilities.Writes
-    private let target: EndpointCapabilities
-    private let canChange: @Sendable (FileEntry) -> Bool
+    let target: EndpointCapabilities
+    let canChange: @Sendable (FileEntry) -> Bool
     /// What both sides can keep.
     private let times: ClosedRange<ModificationTime>
 
@@ -25,56 +25,34 @@ public struct Planner: Sendable {
         times = source.times.clamped(to: target.times)
     }
 
-    /// The indexes of both sides, which count only where some filesets are selected.
-    public struct Indexes: Sendable {
-        public var source: FileIndex?
-        public var target: FileIndex?
-
-        public init(source: FileIndex? = nil, target: FileIndex? = nil) {
-            self.source = source
-            self.target = target
-        }
-    }
-
     /// Whether the content of files of equal size is equal, by their positions in the source's
     /// manifest: for those whose times prove nothing.
     public typealias ContentProofs = [Int32: Bool]
 
+    /// What the two manifests say.
+    ///
     /// - Parameter target: nil if the target does not have the scan.
     /// - Throws: ``DatabaseError/Code/unsupported`` if digests are to be compared and a side
     ///   proves none: never a silent comparison of sizes.
-    public func plan(
-        source: ScanManifest, target: ScanManifest?, indexes: Indexes = Indexes(),
-        proofs: ContentProofs = [:]
-    ) throws(DatabaseError) -> ScanPlan {
-        var draft = Draft(proofs: proofs)
+    public func draft(source: ScanManifest, target: ScanManifest?, proofs: ContentProofs = [:])
+        throws(DatabaseError) -> ScanDraft
+    {
+        var draft = ScanDraft(source: source, target: target, proofs: proofs)
         if !self.target.keepsEmptyDirectories { draft.heldDirectories = source.directoriesOfFiles }
         try compare(source, with: target, into: &draft)
-        let deletions = deletions(of: draft, source: source)
-        let index = mergeIndex(
-            indexes, source: source, deletions: deletions, inNewScan: target == nil, into: &draft)
-        let needsManifest = target == nil || !draft.items.isEmpty
-        return ScanPlan(
-            scan: source.scan, base: target?.revisionIfPlanned(draft.items, deletions),
-            source: needsManifest ? source : source.withoutEntries(),
-            items: draft.items, deletions: deletions, mergedIndex: index, unchangedCount: draft.unchanged,
-            skipped: source.skipped, isComplete: source.isComplete)
+        return draft
     }
 
-    private struct Draft {
-        let proofs: ContentProofs
-        /// nil: all directories are kept.
-        var heldDirectories: Set<ScanPath>?
-        var items: [ScanPlan.PlanItem] = []
-        var targetOnly: [FileEntry] = []
-        /// Directories of the target that hold something that was not asked for.
-        var keptDirectories: Set<ScanPath> = []
-        var kindConflicts: Set<ScanPath> = []
-        var unchanged = 0
+    /// As ``draft(source:target:proofs:)`` and ``plan(_:_:)`` together.
+    public func plan(
+        source: ScanManifest, target: ScanManifest?, findings: ScanFindings = ScanFindings(),
+        proofs: ContentProofs = [:]
+    ) throws(DatabaseError) -> ScanPlan {
+        plan(try draft(source: source, target: target, proofs: proofs), findings)
     }
 
     /// One pass over both manifests, which are in the same order.
-    private func compare(_ source: ScanManifest, with target: ScanManifest?, into draft: inout Draft)
+    private func compare(_ source: ScanManifest, with target: ScanManifest?, into draft: inout ScanDraft)
         throws(DatabaseError)
     {
         var targetIndex = 0
@@ -117,8 +95,10 @@ public struct Planner: Sendable {
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.insert(entry.path) }
+                if action == .updateAttributes { noteCommon(entry, &draft) }
             } else if facts.kind == .file {
                 draft.unchanged += 1
+                if !draft.hasCommonContent { noteCommon(entry, &draft) }
             }
         }
         while let target, targetIndex < targetCount {
@@ -127,7 +107,16 @@ public struct Planner: Sendable {
         }
     }
 
-    private func noteTargetOnly(_ entry: FileEntry, _ draft: inout Draft) {
+    private func noteCommon(_ entry: FileEntry, _ draft: inout ScanDraft) {
+        if entry.isData { draft.hasCommonContent = true }
+    }
+
+    private func noteTargetOnly(_ entry: FileEntry, _ draft: inout ScanDraft) {
+        if entry.isData, !draft.topsOfSource.contains(String(entry.path.first)) {
+            let fileset = String(entry.path.first)
+            draft.targetOnlyFilesets.insert(fileset)
+            draft.targetOnlyBytes = draft.targetOnlyBytes.addingSaturated(entry.size)
+        }
         guard options.deletion != .never else { return }
         if isSelected(entry) {
             draft.targetOnly.append(entry)
@@ -175,8 +164,11 @@ public struct Planner: Sendable {
         }
         guard source.kind == target.kind else { return .keepKindDiffers }
         if source.kind == .directory { return nil }
-        guard let difference = try difference(source, target, isProvenEqual, entry) else {
+        guard var difference = try difference(source, target, isProvenEqual, entry) else {
             return needsAttributes(source, target) ? .updateAttributes : nil
+        }
+        if difference == .keepTargetNewer, options.overwritesNewer {
+            difference = source.size == target.size ? .replaceContentDiffers : .replaceSizeDiffers
         }
         switch options.existing {
         case .keepAll: return .keepByOption
@@ -184,13 +176,18 @@ public struct Planner: Sendable {
         case .keepNewer, .replaceChanged: break
         }
         let isPossible = targetWrites == .files && canChange(entry())
-        return difference.isWork && !isPossible ? .keepUnsupported : difference
+        return (difference.isWork || difference.isHeldBack) && !isPossible ? .keepUnsupported : difference
     }
 
     private func difference(
         _ source: EntryFacts, _ target: EntryFacts, _ isProvenEqual: Bool?, _ entry: () -> FileEntry
     ) throws(DatabaseError) -> PlanAction? {
-        if source.size != target.size { return .replaceSizeDiffers }
+        if source.size != target.size {
+            guard options.comparison != .checksum, target.size > 0 else { return .replaceSizeDiffers }
+            // Nothing never replaces something, nor older newer, unasked.
+            if source.size == 0, !options.overwritesNewer { return .keepSourceEmpty }
+            return isNewer(target, than: source) ? .keepTargetNewer : .replaceSizeDiffers
+        }
         switch options.comparison {
         case .sizeOnly:
             return nil
@@ -228,7 +225,7 @@ public struct Planner: Sendable {
         return distance <= options.modifyWindowNanoseconds || distance < timePrecisionNanoseconds
     }
 
-    private func isNewer(_ entry: EntryFacts, than other: EntryFacts) -> Bool {
+    func isNewer(_ entry: EntryFacts, than other: EntryFacts) -> Bool {
         guard let own = time(of: entry), let theirs = time(of: other) else { return false }
         return own > theirs && !areEqual(own, theirs)
     }
@@ -243,74 +240,31 @@ public struct Planner: Sendable {
 
     // MARK: Filesets
 
-    private func isSelected(_ entry: FileEntry) -> Bool {
+    func isSelected(_ entry: FileEntry) -> Bool {
         guard options.selection.selectsFilesets, let fileset = Self.fileset(of: entry) else { return true }
         return options.selection.includes(fileset: fileset)
     }
 
     /// The fileset that an entry belongs to; nil for the scan's own files: its index, its
-    /// metadata, and what lies at its top.
+    /// metadata (`metadata/images.json` is, for PlantDB 0.14 and 0.15), and what lies at its top.
     static func fileset(of entry: FileEntry) -> String? {
         let components = entry.path.components
         guard components.count > 1 || entry.kind == .directory, components[0] != "metadata" else {
             guard components[0] == "metadata", components.count > 1 else { return nil }
             if components.count > 2 || entry.kind == .directory { return String(components[1]) }
-            guard components[1] != "metadata.json", components[1].hasSuffix(".json") else { return nil }
+            guard components[1] != "metadata.json", components[1] != "images.json",
+                components[1].hasSuffix(".json")
+            else { return nil }
             return String(components[1].dropLast(5))
         }
         return String(components[0])
-    }
-
-    /// Where some filesets are selected, the target's index holds those and what it held
-    /// before, but for filesets that are deleted; where that is the source's index, it is carried as it is.
-    private func mergeIndex(
-        _ indexes: Indexes, source: ScanManifest, deletions: [ScanPlan.Deletion], inNewScan: Bool,
-        into draft: inout Draft
-    ) -> [UInt8]? {
-        guard options.selection.selectsFilesets, let sourceIndex = indexes.source,
-            let position = source.position(of: .index)
-        else { return nil }
-        var merged = (indexes.target ?? FileIndex()).merging(
-            filesets: { options.selection.includes(fileset: $0) }, from: sourceIndex)
-        let listed = Set(sourceIndex.filesets.map { Array($0.id.utf8) })
-        for deletion in deletions
-        where deletion.kind == .directory && !listed.contains(Array(deletion.path.rawValue.utf8)) {
-            merged.remove(fileset: deletion.path.rawValue)
-        }
-        if merged == sourceIndex { return nil }
-        let itemIndex = draft.items.firstIndex { $0.position == position }
-        if let targetIndex = indexes.target, targetIndex == merged {
-            // Already so: whatever the two files look like.
-            if let itemIndex {
-                draft.items.remove(at: itemIndex)
-                draft.unchanged += 1
-            }
-            return nil
-        }
-        let action: PlanAction
-        if !inNewScan, targetWrites != .files || !canChange(source[position]) {
-            action = .keepUnsupported
-        } else if indexes.target == nil {
-            action = .createFile
-        } else {
-            action = options.existing == .keepAll ? .keepByOption : .replaceContentDiffers
-        }
-        let item = ScanPlan.PlanItem(position: Int32(position), action: action)
-        if let itemIndex {
-            draft.items[itemIndex] = item
-        } else {
-            draft.unchanged -= 1
-            let place = draft.items.firstIndex { $0.position > position } ?? draft.items.endIndex
-            draft.items.insert(item, at: place)
-        }
-        return action.isWork ? merged.encoded() : nil
     }
 
     // MARK: Deletion
 
     /// Deepest first. Nothing goes where the source is known in part only, and nothing that
     /// the source has in a form that is not carried.
-    private func deletions(of draft: Draft, source: ScanManifest) -> [ScanPlan.Deletion] {
+    func deletions(of draft: ScanDraft, source: ScanManifest) -> [ScanPlan.Deletion] {
         guard options.deletion != .never, targetWrites == .files, target.removes, source.isComplete else {
             return []
         }
@@ -330,6 +284,14 @@ public struct Planner: Sendable {
     }
 }
 
+extension FileEntry {
+    /// A file of a fileset, no metadata.
+    var isData: Bool {
+        kind == .file && path.parent != nil && !path.isWithin(.metadata)
+            && path.first != ScanPath.webcacheName
+    }
+}
+
 extension ScanPath {
     /// Whether it, or a directory around it, is one of them.
     fileprivate func isWithin(anyOf paths: Set<ScanPath>) -> Bool {
@@ -343,7 +305,7 @@ extension ScanPath {
     }
 
     /// All directories around it.
-    fileprivate func insertParents(into directories: inout Set<ScanPath>) {
+    func insertParents(into directories: inout Set<ScanPath>) {
         var next = parent
         while let directory = next, directories.insert(directory).inserted { next = directory.parent }
     }
@@ -358,11 +320,11 @@ extension ScanManifest {
     }
 
     /// The same scan and skipped entries, without the memory of its entries.
-    fileprivate func withoutEntries() -> ScanManifest { ScanManifest(skippedOf: self) }
+    func withoutEntries() -> ScanManifest { ScanManifest(skippedOf: self) }
 
     /// The revision to check against; computed only if there is something to publish, but
     /// never nil: nil means a new scan.
-    fileprivate func revisionIfPlanned(_ items: [ScanPlan.PlanItem], _ deletions: [ScanPlan.Deletion])
+    func revisionIfPlanned(_ items: [ScanPlan.PlanItem], _ deletions: [ScanPlan.Deletion])
         -> ScanRevision
     {
         deletions.isEmpty && !items.contains { $0.action.isWork }

@@ -45,9 +45,26 @@ public struct SyncOptions: Sendable {
 
     public var comparison: Comparison = .sizeAndTime
     public var existing: ExistingFiles = .replaceChanged
+    /// Replace also what is newer at the target, or was changed there since the last run.
+    public var overwritesNewer = false
     /// Times that differ by no more than this are equal, in nanoseconds.
     public var modifyWindowNanoseconds: Int64 = 0
     public var deletion: Deletion = .never
+    /// Also delete what only the target has and no run brought there.
+    public var deletesUnknown = false
+    /// What becomes of metadata that differ in meaning and are not older at the target.
+    public enum Metadata: String, Sendable, CaseIterable {
+        /// The target's are left alone, and told.
+        case keep
+        /// The source's replace them.
+        case source
+        /// The source's keys win, and the target's others stay.
+        case merge
+    }
+
+    public var metadata: Metadata = .keep
+    /// Put another scan of the same name that the target has into its trash, and make the source's.
+    public var displacesOtherScans = false
     /// Keep deleted files in the target's trash.
     public var usesTrash = false
     public var verification: Verification = .auto

@@ -7,6 +7,8 @@ public struct SyncPlan: Sendable {
     public var scans: [ScanPlan]
     /// Scans of the target that go, as a whole. Containers after their members.
     public var removedScans: [ScanRemoval]
+    /// Scans that only the target has, would go, and are left alone: they hold what no run brought.
+    public var heldScans: [ScanRemoval] = []
     /// Scans that could not be planned at all; each is a failure of the run.
     public var failures: [ScanFailure]
     /// What was left out and why, to read.
@@ -24,13 +26,16 @@ public struct SyncPlan: Sendable {
     public var isEmpty: Bool { removedScans.isEmpty && scans.allSatisfy { !$0.hasWork } }
     /// Whether nothing differs: empty, nothing unresolved, nothing failed.
     public var isInSync: Bool {
-        isEmpty && failures.isEmpty && scans.allSatisfy { $0.unresolvedCount == 0 && $0.isComplete }
+        isEmpty && failures.isEmpty && heldScans.isEmpty
+            && scans.allSatisfy {
+                $0.unresolvedCount + $0.toldBeforeCount == 0 && $0.isComplete && $0.heldBack.isEmpty
+            }
     }
 
     /// What would fail: scans that could not be planned, or that are known in part only.
     public var errors: [DatabaseError] {
         failures.flatMap { failure in failure.errors.map { $0.locating(scan: failure.scan) } }
-            + scans.flatMap(\.hiddenContent)
+            + scans.flatMap { $0.hiddenContent + $0.heldBack }
     }
 
     /// Why a run with these options would not carry it out: it deletes more than is allowed.
@@ -70,8 +75,24 @@ public struct ScanPlan: Sendable {
     public var items: [PlanItem]
     /// Paths that go from the target, deepest first; directories among them go if empty.
     public var deletions: [Deletion]
-    /// A merged `files.json`, when only some filesets are carried; nil: carried as it is.
-    public var mergedIndex: [UInt8]?
+    /// Whether what goes is kept in the trash though nobody asked for it: nobody knows that a run brought it.
+    public var keepsDeletions = false
+    /// What only the target has, would be deleted, and is left alone since no run brought it.
+    public var heldDeletions: [Deletion] = []
+    /// Content that the plan makes itself: merged indexes and metadata. Everything else is the source's.
+    public var made: [ScanPath: [UInt8]] = [:]
+    /// The target has another scan of this name; nothing of either is touched.
+    public var isOtherScan: String?
+    /// The scan of the target that goes into the trash before this one is made.
+    public var displaced: ScanRemoval?
+    /// Of ``items``, the differences that an earlier run has told and that are as they were.
+    public var toldBefore: Set<Int32> = []
+    /// Filesets that only the target has.
+    public var targetOnlyFilesets: [String] = []
+    /// What lies in them, in bytes.
+    public var targetOnlyBytes: Int64 = 0
+    /// What is to be remembered of the scan when it is done; nil: nothing new.
+    public var memory: ScanMemory.Draft?
     /// Files that are equal on both sides.
     public var unchangedCount: Int
     /// What the source holds but does not carry.
@@ -95,6 +116,8 @@ public struct ScanPlan: Sendable {
         public var path: ScanPath
         public var kind: FileEntry.Kind
         public var size: Int64
+        /// For what is left alone: an earlier run has said so.
+        public var isTold = false
 
         public init(path: ScanPath, kind: FileEntry.Kind, size: Int64) {
             self.path = path
@@ -103,12 +126,17 @@ public struct ScanPlan: Sendable {
         }
     }
 
-    public func entry(of item: PlanItem) -> FileEntry { source[Int(item.position)] }
+    /// As it will be published.
+    public func entry(of item: PlanItem) -> FileEntry {
+        var entry = source[Int(item.position)]
+        if let made = made[entry.path] { entry.size = Int64(made.count) }
+        return entry
+    }
     public func facts(of item: PlanItem) -> EntryFacts { source.facts(at: Int(item.position)) }
 
     public var isNew: Bool { base == nil }
     public var hasWork: Bool {
-        isNew || !deletions.isEmpty || items.contains { $0.action.isWork }
+        isOtherScan == nil && (isNew || !deletions.isEmpty || items.contains { $0.action.isWork })
     }
     public var filesToTransfer: Int {
         items.reduce(0) { $0 + ($1.action.transfersContent && facts(of: $1).kind == .file ? 1 : 0) }
@@ -116,74 +144,31 @@ public struct ScanPlan: Sendable {
     public var bytesToTransfer: Int64 {
         items.reduce(0) { total, item in
             guard item.action.transfersContent else { return total }
-            let isMerged = mergedIndex != nil && entry(of: item).path == .index
-            return total.addingSaturated(isMerged ? Int64(mergedIndex?.count ?? 0) : facts(of: item).size)
+            return total.addingSaturated(made.isEmpty ? facts(of: item).size : entry(of: item).size)
         }
     }
     public var filesToDelete: Int { deletions.reduce(0) { $0 + ($1.kind == .file ? 1 : 0) } }
-    /// Files that differ and are left as they are although no option asked for it.
-    public var unresolvedCount: Int { items.reduce(0) { $0 + ($1.action.isUnresolved ? 1 : 0) } }
-}
-
-/// What becomes of one entry, and why. A closed list: the itemised output, the JSON events
-/// and the engine all read this and nothing else.
-public enum PlanAction: UInt8, Sendable, Hashable, CaseIterable {
-    /// The target does not have it.
-    case createFile
-    case createDirectory
-    /// It differs in size.
-    case replaceSizeDiffers
-    /// Same size, newer at the source.
-    case replaceSourceNewer
-    /// Same size, other content (by digest).
-    case replaceContentDiffers
-    /// Same size, and a side proves neither time nor digest: copied, never assumed equal.
-    case replaceUnproven
-    /// Same content; time or mode are made equal, no byte moves.
-    case updateAttributes
-    /// Same size, newer at the target: different, and left alone. `--checksum` settles it.
-    case keepTargetNewer
-    /// Different, and left alone because `--update` or `--ignore-existing` asked for it.
-    case keepByOption
-    /// A file on one side, a directory on the other: left alone.
-    case keepKindDiffers
-    /// The target cannot do it (a release that cannot replace files): left alone, said by name.
-    case keepUnsupported
-
-    public var transfersContent: Bool {
-        switch self {
-        case .createFile, .replaceSizeDiffers, .replaceSourceNewer, .replaceContentDiffers,
-            .replaceUnproven:
-            true
-        case .createDirectory, .updateAttributes, .keepTargetNewer, .keepByOption, .keepKindDiffers,
-            .keepUnsupported:
-            false
-        }
+    /// What differs and is left as it is although no option asked for it, but for what was told before.
+    public var unresolvedCount: Int {
+        items.reduce(isOtherScan == nil ? 0 : 1) {
+            $0 + ($1.action.isUnresolved && !toldBefore.contains($1.position) ? 1 : 0)
+        } + heldDeletions.reduce(0) { $0 + ($1.isTold ? 0 : 1) }
     }
-
-    /// Whether a run does anything for it.
-    public var isWork: Bool {
-        transfersContent || self == .createDirectory || self == .updateAttributes
+    /// What differs as an earlier run has told.
+    public var toldBeforeCount: Int {
+        toldBefore.count + heldDeletions.reduce(0) { $0 + ($1.isTold ? 1 : 0) }
     }
-
-    /// Different after the run, although no option asked for that.
-    public var isUnresolved: Bool {
-        self == .keepTargetNewer || self == .keepKindDiffers || self == .keepUnsupported
-    }
-
-    /// For people, in the itemised list.
-    public var explanation: String {
-        switch self {
-        case .createFile, .createDirectory: "new"
-        case .replaceSizeDiffers: "size differs"
-        case .replaceSourceNewer: "source is newer"
-        case .replaceContentDiffers: "content differs"
-        case .replaceUnproven: "cannot be proven equal"
-        case .updateAttributes: "time or mode differs"
-        case .keepTargetNewer: "different, target is newer; left alone (--checksum settles it)"
-        case .keepByOption: "different; left alone as asked"
-        case .keepKindDiffers: "a file on one side, a directory on the other; left alone"
-        case .keepUnsupported: "different, and the target cannot change it"
+    /// Files that are damaged at the source and held back, each a failure.
+    public var heldBack: [DatabaseError] {
+        items.filter(\.action.isHeldBack).map { item in
+            let path = entry(of: item).path
+            let isEmpty = item.action == .keepSourceEmpty
+            return DatabaseError(
+                .invalidData,
+                "\(path) of scan \(scan) is \(isEmpty ? "empty" : "no JSON") at the source (a power cut leaves "
+                    + "such files), and is not at the target: it was held back; repair it at the source, or copy "
+                    + "the target's back\(isEmpty ? ", or carry it with --checksum" : "")", scan: scan,
+                path: path.rawValue)
         }
     }
 }
@@ -194,6 +179,8 @@ public struct ScanRemoval: Sendable {
     public var base: ScanRevision
     public var fileCount: Int
     public var byteCount: Int64
+    /// Whether it goes into the trash though nobody asked for it: nobody knows that a run brought it.
+    public var isKept = false
 
     public init(scan: ScanID, base: ScanRevision, fileCount: Int, byteCount: Int64) {
         self.scan = scan
@@ -230,6 +217,12 @@ public struct SyncNotice: Sendable, Hashable {
         case weakerGuarantee
         /// The index lists files that the source does not have.
         case listedButAbsent
+        /// The target has another scan of that name.
+        case otherScan
+        /// Only the target has it, and no run brought it.
+        case notBrought
+        /// It goes into the trash, since nobody knows whether a run brought it.
+        case keptInTrash
     }
 
     public var kind: Kind

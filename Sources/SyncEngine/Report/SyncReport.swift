@@ -84,12 +84,17 @@ public struct ScanCounts: Sendable, Hashable, Codable {
     public var filesUnchanged = 0
     /// Different and left alone: newer at the target, of another kind, or not to be changed.
     public var filesUnresolved = 0
+    /// Different and left alone, as an earlier run has told.
+    public var filesToldBefore = 0
     /// Left alone because an option asked for it.
     public var filesKept = 0
     /// Symbolic links, special files, invalid names.
     public var filesSkipped = 0
     /// Could not be read, written or verified.
     public var filesFailed = 0
+    /// Filesets that only the target has, and what lies in them.
+    public var filesetsOfTarget = 0
+    public var bytesOfTarget: Int64 = 0
 
     public init() {}
 
@@ -100,7 +105,10 @@ public struct ScanCounts: Sendable, Hashable, Codable {
         lhs.filesTouched += rhs.filesTouched
         lhs.filesUnchanged += rhs.filesUnchanged
         lhs.filesUnresolved += rhs.filesUnresolved
+        lhs.filesToldBefore += rhs.filesToldBefore
         lhs.filesKept += rhs.filesKept
+        lhs.filesetsOfTarget += rhs.filesetsOfTarget
+        lhs.bytesOfTarget = lhs.bytesOfTarget.addingSaturated(rhs.bytesOfTarget)
         lhs.filesSkipped += rhs.filesSkipped
         lhs.filesFailed += rhs.filesFailed
     }

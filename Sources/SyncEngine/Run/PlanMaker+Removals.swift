@@ -45,14 +45,46 @@ extension PlanMaker {
                 plan.notices.append(notRemoved(manifest.scan, because: "it holds what is not removed"))
             case .success(let manifest?):
                 plan.targetFileCount += manifest.fileCount
-                plan.removedScans.append(
-                    ScanRemoval(
-                        scan: manifest.scan, base: manifest.revision, fileCount: manifest.fileCount,
-                        byteCount: manifest.byteCount))
+                var removal = ScanRemoval(
+                    scan: manifest.scan, base: manifest.revision, fileCount: manifest.fileCount,
+                    byteCount: manifest.byteCount)
+                if let own = try filesNotBrought(manifest) {
+                    plan.heldScans.append(removal)
+                    if let container = manifest.scan.container { keptContainers.insert(container) }
+                    plan.notices.append(
+                        SyncNotice(
+                            kind: .notBrought, scan: manifest.scan.rawValue,
+                            message: "scan \(manifest.scan) is only at the target, with \(own) that no run brought "
+                                + "there: left alone (--delete-unknown deletes it too)"))
+                    continue
+                }
+                if !options.deletesUnknown, memory?.isEmpty ?? true, !options.usesTrash {
+                    removal.isKept = true
+                    plan.notices.append(
+                        SyncNotice(
+                            kind: .keptInTrash, scan: manifest.scan.rawValue,
+                            message: "scan \(manifest.scan) goes into the trash, since nobody knows whether a run "
+                                + "brought it"))
+                }
+                plan.removedScans.append(removal)
             case .success(nil): break
             case .failure(let failure): plan.failures.append(failure)
             }
         }
+    }
+
+    /// What of a scan no run brought, to read; nil: nothing, or nobody knows.
+    private func filesNotBrought(_ manifest: ScanManifest) throws(DatabaseError) -> String? {
+        guard !options.deletesUnknown, let memory, !memory.isEmpty,
+            manifest.position(of: .timelapseMarker) == nil
+        else { return nil }
+        let remembered = try memory.recall(manifest.scan)
+        let unknown = manifest.filter { entry in
+            entry.kind == .file && entry.path != .index && remembered?.file(entry.path) == nil
+        }
+        guard let first = unknown.first else { return nil }
+        let bytes = unknown.reduce(Int64(0)) { $0.addingSaturated($1.size) }
+        return "\(first.path)\(unknown.count > 1 ? " and \(unknown.count - 1) more files" : "") (\(bytes) bytes)"
     }
 
     private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {

@@ -7,6 +7,8 @@ struct PlanMaker: Sendable {
     let options: SyncOptions
     /// For `--min-age`.
     let now: ModificationTime
+    /// nil: nothing is remembered of earlier runs.
+    var memory: (any PairMemory)?
 
     /// Manifests that are read at a time: enough to hide how long either side takes to answer.
     private var width: Int {
@@ -90,6 +92,7 @@ struct PlanMaker: Sendable {
             plan.notices += exclusionsOfNothing(among: filesets.union(filesetsAtTarget))
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
+        refuseSecondIDs(targetListing, &plan)
         return plan
     }
 
@@ -158,31 +161,26 @@ struct PlanMaker: Sendable {
                 theirs = try await right
             } catch { throw .wrapping(error, while: "reading digests of scan \(scan)") }
         }
-        var notices: [SyncNotice] = []
-        var indexes = Planner.Indexes()
-        if options.selection.selectsFilesets {
-            indexes.source = try await index(of: compared, at: source)
-            if let theirs { indexes.target = try await index(of: theirs, at: target) }
-        }
         if theirs == nil { try await target.admit(compared, from: source) }
         let planner = Planner(
             options: options, source: source.capabilities, target: target.capabilities,
             canChange: target.canChange)
-        let plan: ScanPlan
+        var plan: ScanPlan
+        let findings: ScanFindings
         do throws(DatabaseError) {
             let proofs = try await proofs(planner, source: compared, target: theirs)
-            plan = try planner.plan(source: compared, target: theirs, indexes: indexes, proofs: proofs)
+            let draft = try planner.draft(source: compared, target: theirs, proofs: proofs)
+            findings = try await self.findings(on: draft, planner)
+            plan = planner.plan(draft, findings)
+            // Equal as it was remembered.
+            if draft.isIdle, memory?.knows(scan) ?? false { plan.memory = nil }
         } catch { throw error.locating(scan: scan) }
-        let indexPosition = plan.source.position(of: .index)
-        if plan.items.contains(where: { $0.action.transfersContent && Int($0.position) == indexPosition }) {
-            let listed = try await index(of: compared, at: source)
-            if let listed { notices += absentFiles(of: listed, in: compared) }
-        }
+        var notices = notices(on: plan, findings, source: compared)
         if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
         if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
         return PlannedScan(
-            plan: plan, notices: notices, filesets: filesets(of: compared, indexes.source),
-            filesetsAtTarget: theirs.map { filesets(of: $0, indexes.target) } ?? [],
+            plan: plan, notices: notices, filesets: filesets(of: compared, findings.sourceIndex),
+            filesetsAtTarget: theirs.map { filesets(of: $0, findings.targetIndex) } ?? [],
             targetFileCount: theirs?.fileCount ?? 0)
     }
 
@@ -210,22 +208,7 @@ struct PlanMaker: Sendable {
         } catch { throw .wrapping(error, while: "reading checksums of scan \(ours.scan)") }
     }
 
-    /// - Throws: ``DatabaseError/Code/invalidData``: a database with such an index cannot be
-    ///   opened by some releases, so it is not published.
-    private func index(of manifest: ScanManifest, at side: any ScanSource) async throws(DatabaseError)
-        -> FileIndex?
-    {
-        guard let bytes = try await side.contents(of: .index, in: manifest) else { return nil }
-        do throws(DatabaseError) { return try FileIndex(parsing: bytes) } catch {
-            throw DatabaseError(
-                .invalidData,
-                "files.json of scan \(manifest.scan) is not a valid index, and would keep PlantDB from opening "
-                    + "the target: repair it at the source (plantdb check)", cause: error.description,
-                scan: manifest.scan, path: ScanPath.index.rawValue)
-        }
-    }
-
-    private func absentFiles(of index: FileIndex, in manifest: ScanManifest) -> [SyncNotice] {
+    func absentFiles(of index: FileIndex, in manifest: ScanManifest) -> [SyncNotice] {
         var absent: [String] = []
         for fileset in index.filesets where options.selection.includes(fileset: fileset.id) {
             for file in fileset.files {

@@ -45,6 +45,7 @@ struct PlanRun: Sendable {
         for container in containers { outcomes.append(await run(container, ending)) }
         outcomes += await runAll(plan.scans.filter { !isContainer.contains($0.scan) }, ending)
         for removal in plan.removedScans { outcomes.append(await run(removal, ending)) }
+        for held in plan.heldScans { outcomes.append(left(held)) }
         ticker.cancel()
         await ticker.value
         sink.send(.progress(progress.current()))
@@ -78,12 +79,14 @@ struct PlanRun: Sendable {
     private func run(_ plan: ScanPlan, _ ending: Ending) async -> ScanReport {
         let clock = ContinuousClock()
         let start = clock.now
+        let began = WallClock.now
         var report = ScanReport(
             scan: plan.scan, outcome: .unchanged, counts: .left(by: plan), skipped: plan.skipped)
-        report.errors += plan.hiddenContent
+        report.errors += plan.hiddenContent + plan.heldBack
         guard plan.hasWork else {
             // Known in part only: what is known is equal, and the rest is an error by name.
             if !plan.isComplete { report.outcome = .failed }
+            remember(plan, since: nil, &report)
             if report.isWorthTelling { sink.send(.scanFinished(report)) }
             return report
         }
@@ -103,6 +106,7 @@ struct PlanRun: Sendable {
             report.counts = .left(by: published)
             report.counts.add(published)
             report.skipped = published.skipped
+            remember(published, since: began, &report)
         } catch {
             report.errors += error.errors
             error.errors.forEach(ending.note)
@@ -114,6 +118,27 @@ struct PlanRun: Sendable {
         sink.send(.progress(progress.current()))
         sink.send(.scanFinished(report))
         return report
+    }
+
+    /// Keeps what is to be known of the scan in later runs. What cannot be kept is said, and fails nothing:
+    /// those runs are the more careful.
+    ///
+    /// - Parameter began: when the publication did; nil: there was none.
+    private func remember(_ plan: ScanPlan, since began: ModificationTime?, _ report: inout ScanReport) {
+        guard let memory = planMaker.memory, let draft = plan.memory else { return }
+        let now = WallClock.now.nanoseconds
+        // A target may keep whole seconds only, and its clock may be a little off.
+        let slack: Int64 = 2_000_000_000
+        let published = ((began?.nanoseconds ?? now) - slack)...(now + slack)
+        do throws(DatabaseError) {
+            try memory.remember(ScanMemory(draft, source: plan.source, published: published), of: plan.scan)
+        } catch {
+            sink.send(
+                .notice(
+                    SyncNotice(
+                        kind: .weakerGuarantee, scan: plan.scan.rawValue,
+                        message: "what was brought is not remembered: \(error.description)")))
+        }
     }
 
     /// The plan that was carried out in the end.
@@ -167,6 +192,14 @@ struct PlanRun: Sendable {
 
     // MARK: Removals
 
+    /// Only at the target, and not removed.
+    private func left(_ held: ScanRemoval) -> ScanReport {
+        var report = ScanReport(scan: held.scan, outcome: .unchanged)
+        report.counts.filesUnresolved = held.fileCount
+        sink.send(.scanFinished(report))
+        return report
+    }
+
     private func run(_ removal: ScanRemoval, _ ending: Ending) async -> ScanReport {
         var report = ScanReport(scan: removal.scan, outcome: .removed)
         if Task.isCancelled { ending.note(DatabaseError(.cancelled, "the run was cancelled")) }
@@ -175,7 +208,9 @@ struct PlanRun: Sendable {
         } else {
             do throws(DatabaseError) {
                 try await transfer.target.removeScan(
-                    removal.scan, replacing: removal.base, options: transfer.transactionOptions)
+                    removal.scan, replacing: removal.base,
+                    options: transfer.transactionOptions(keepsRemoved: removal.isKept))
+                try planMaker.memory?.forget(removal.scan)
                 report.counts.filesDeleted = removal.fileCount
                 progress.endRemoval()
             } catch {
@@ -192,6 +227,7 @@ struct PlanRun: Sendable {
 extension ScanReport {
     fileprivate var isWorthTelling: Bool {
         outcome != .unchanged || counts.filesUnresolved > 0 || counts.filesKept > 0 || !skipped.isEmpty
+            || !errors.isEmpty
     }
 }
 
@@ -207,6 +243,10 @@ extension ScanCounts {
         var counts = ScanCounts()
         counts.filesUnchanged = plan.unchangedCount
         counts.filesUnresolved = plan.unresolvedCount
+        counts.filesToldBefore = plan.toldBeforeCount
+        counts.filesFailed = plan.heldBack.count
+        counts.filesetsOfTarget = plan.targetOnlyFilesets.count
+        counts.bytesOfTarget = plan.targetOnlyBytes
         for item in plan.items where item.action == .keepByOption { counts.filesKept += 1 }
         for skipped in plan.skipped {
             if skipped.hidesContent { counts.filesFailed += 1 } else { counts.filesSkipped += 1 }

@@ -26,9 +26,10 @@ struct ScanTransfer: Sendable {
         var errors: [DatabaseError]
     }
 
-    var transactionOptions: TransactionOptions {
+    /// - Parameter keepsRemoved: also without `--trash`.
+    func transactionOptions(keepsRemoved: Bool) -> TransactionOptions {
         TransactionOptions(
-            durability: options.durability, trash: options.usesTrash ? runID.rawValue : nil,
+            durability: options.durability, trash: options.usesTrash || keepsRemoved ? runID.rawValue : nil,
             verifiesContent: options.verification == .full, lockWait: options.lockWait)
     }
 
@@ -56,8 +57,14 @@ struct ScanTransfer: Sendable {
     private func runLocked(_ plan: ScanPlan, meter: ByteMeter) async throws(Failure) {
         let transaction: any ScanTransaction
         do throws(DatabaseError) {
+            if let displaced = plan.displaced {
+                try await target.removeScan(
+                    displaced.scan, replacing: displaced.base,
+                    options: transactionOptions(keepsRemoved: true))
+            }
             transaction = try await target.beginTransaction(
-                on: plan.scan, replacing: plan.base, options: transactionOptions)
+                on: plan.scan, replacing: plan.base,
+                options: transactionOptions(keepsRemoved: plan.keepsDeletions))
         } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
         do throws(Failure) {
             try await stage(plan, in: transaction, meter: meter)
@@ -79,18 +86,19 @@ struct ScanTransfer: Sendable {
     {
         var positions: [Int32] = []
         for item in plan.items where item.action.transfersContent || item.action == .createDirectory {
-            if plan.mergedIndex != nil, plan.entry(of: item).path == .index { continue }
+            if !plan.made.isEmpty, plan.made[plan.entry(of: item).path] != nil { continue }
             positions.append(item.position)
         }
         let selection = EntrySelection(manifest: plan.source, positions: positions)
         if !selection.isEmpty {
             try await stage(selection, in: transaction, meter: meter)
         }
-        if let index = plan.mergedIndex, let entry = plan.source.entry(at: .index) {
+        for (path, content) in plan.made.sorted(by: { $0.key < $1.key }) {
+            guard let entry = plan.source.entry(at: path) else { continue }
             do throws(DatabaseError) {
                 let staged = try await transaction.receive(
-                    .file(entry, content: index), meter: meter)
-                try check(staged, files: 1, bytes: Int64(index.count))
+                    .file(entry, content: content), meter: meter)
+                try check(staged, files: 1, bytes: Int64(content.count))
             } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
         }
     }
@@ -119,7 +127,8 @@ struct ScanTransfer: Sendable {
                     throw incomplete(files: outcome.filesStaged, of: files)
                 }
             } else {
-                let parts = try await source.parts(of: selection)
+                var parts = try await source.parts(of: selection)
+                if !source.capabilities.showsFilesCheaply { parts = GatedParts.gating(parts, of: selection.scan) }
                 let staged = try await transaction.receive(bandwidth?.slow(parts) ?? parts, meter: meter)
                 try check(staged, files: files, bytes: bytes)
             }

@@ -8,20 +8,25 @@ public struct SyncEngine: Sendable {
     public let source: any DatabaseEndpoint
     public let target: any DatabaseEndpoint
     public let options: SyncOptions
+    /// What runs of this pair remember; nil: nothing, so that what nobody can know to have been brought
+    /// is kept in the trash where it is deleted, and differences are told each time.
+    public let memory: (any PairMemory)?
 
     public init(
-        source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions = SyncOptions()
+        source: any DatabaseEndpoint, target: any DatabaseEndpoint, options: SyncOptions = SyncOptions(),
+        memory: (any PairMemory)? = nil
     ) {
         self.source = source
         self.target = target
         self.options = options
+        self.memory = memory
     }
 
     /// A listing of the source that is older is made again once the locks are there.
     private static let freshness = Duration.seconds(2)
 
     private var planMaker: PlanMaker {
-        PlanMaker(source: source, target: target, options: options, now: WallClock.now)
+        PlanMaker(source: source, target: target, options: options, now: WallClock.now, memory: memory)
     }
 
     /// What a run would do now. Reads both sides, writes nothing, takes no lock.
@@ -63,6 +68,13 @@ public struct SyncEngine: Sendable {
                 await run.execute(into: &report)
             }
         } catch { report.error = error }
+        do throws(DatabaseError) { try memory?.flush() } catch {
+            sink.send(
+                .notice(
+                    SyncNotice(
+                        kind: .weakerGuarantee, scan: nil,
+                        message: "what was brought is not remembered: \(error.description)")))
+        }
         report.seconds = (clock.now - start) / .seconds(1)
         return report
     }

@@ -58,6 +58,7 @@ struct DiffCommand: AsyncParsableCommand {
         comparing.apply(to: &options)
         // So that the plan names what only B has. A diff guards against nothing.
         options.deletion = .delete(limit: .percent(100))
+        options.deletesUnknown = true
         options.allowsEmptySource = true
         options.selectsFromBothSides = true
         options.selection = try selecting.selection(globs: scanGlobs)

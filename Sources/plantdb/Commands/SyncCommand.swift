@@ -13,8 +13,10 @@ struct SyncCommand: AsyncParsableCommand {
             appears whole; a file that is replaced is the old or the new one at every instant; an \
             interrupted run is finished by the same command.
 
-            Same size and newer at the target is reported as a difference and left alone: \
-            --checksum settles it.
+            What was added at TARGET stays: files.json is merged, and lists what both sides have. \
+            What is newer at TARGET, or was changed there since the last run, is reported as a \
+            difference and left alone: --checksum settles it for data, --metadata for metadata. \
+            Another scan of the same name is never mixed with the source's: --displace replaces it.
 
             EXAMPLES
               Everything, with a list of what is copied and why:
@@ -136,7 +138,9 @@ struct SyncCommand: AsyncParsableCommand {
                 try await withDatabase(
                     target, as: safety.existingTarget ? .existingTarget : .target, opener
                 ) { targetDatabase in
-                    let engine = SyncEngine(source: sourceDatabase, target: targetDatabase, options: options)
+                    let engine = SyncEngine(
+                        source: sourceDatabase, target: targetDatabase, options: options,
+                        memory: KeptRun.memory(from: sourceDatabase, to: targetDatabase, console))
                     let printer = SyncPrinter(
                         console: console, events: events, itemizes: planning.itemize,
                         source: sourceDatabase.location.description,

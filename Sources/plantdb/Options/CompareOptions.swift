@@ -19,6 +19,15 @@ struct CompareOptions: ParsableArguments {
     @Flag(help: "Leave files alone that the target has already.")
     var ignoreExisting = false
 
+    @Flag(help: "Replace also what is newer at the target, or was changed there since the last run.")
+    var overwriteNewer = false
+
+    @Option(
+        help: ArgumentHelp(
+            "What becomes of metadata that differ and are not older at the target. keep: told, and left alone; source: replaced; merge: by key, the source's win.",
+            valueName: "how"))
+    var metadata = SyncOptions.Metadata.keep
+
     @Option(
         help: ArgumentHelp(
             "Times that differ by no more than this are equal. (default: 0)", valueName: "seconds"),
@@ -30,6 +39,9 @@ struct CompareOptions: ParsableArguments {
         if update && ignoreExisting {
             throw ValidationError("--update and --ignore-existing exclude each other")
         }
+        if overwriteNewer && (update || ignoreExisting) {
+            throw ValidationError("--overwrite-newer excludes --update and --ignore-existing")
+        }
         if modifyWindow != nil && sizeOnly {
             throw ValidationError("--modify-window compares times, which --size-only does not look at")
         }
@@ -40,6 +52,8 @@ struct CompareOptions: ParsableArguments {
         if sizeOnly { options.comparison = .sizeOnly }
         if update { options.existing = .keepNewer }
         if ignoreExisting { options.existing = .keepAll }
+        options.overwritesNewer = overwriteNewer
+        options.metadata = metadata
         options.modifyWindowNanoseconds = modifyWindow ?? 0
     }
 }

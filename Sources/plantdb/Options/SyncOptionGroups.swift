@@ -30,6 +30,9 @@ struct SafetyOptions: ParsableArguments {
     @Flag(help: "Delete at the target what the source does not have.")
     var delete = false
 
+    @Flag(help: "With --delete: also what only the target has and no run brought there.")
+    var deleteUnknown = false
+
     @Option(
         help: ArgumentHelp(
             "Refuse to delete more than this many files, or percent of the target's files. (default: 10%)",
@@ -40,6 +43,9 @@ struct SafetyOptions: ParsableArguments {
     @Flag(help: "Keep what is deleted in the target's trash (.plantdb-sync/).")
     var trash = false
 
+    @Flag(help: "Put another scan of the same name at the target into its trash, and make the source's.")
+    var displace = false
+
     @Flag(help: "Go on if the source has no scans at all (an unmounted disk looks like that).")
     var allowEmptySource = false
 
@@ -48,12 +54,15 @@ struct SafetyOptions: ParsableArguments {
     mutating func validate() throws {
         if maxDelete != nil && !delete { throw ValidationError("--max-delete needs --delete") }
         if trash && !delete { throw ValidationError("--trash needs --delete") }
+        if deleteUnknown && !delete { throw ValidationError("--delete-unknown needs --delete") }
     }
 
     func apply(to options: inout SyncOptions) {
         options.verification = verify
         if delete { options.deletion = .delete(limit: maxDelete ?? Self.defaultLimit) }
         options.usesTrash = trash
+        options.deletesUnknown = deleteUnknown
+        options.displacesOtherScans = displace
         options.allowsEmptySource = allowEmptySource
     }
 }

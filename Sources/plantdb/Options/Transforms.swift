@@ -73,4 +73,5 @@ enum Transforms {
 }
 
 extension SyncOptions.Verification: ExpressibleByArgument {}
+extension SyncOptions.Metadata: ExpressibleByArgument {}
 extension TransactionOptions.Durability: ExpressibleByArgument {}

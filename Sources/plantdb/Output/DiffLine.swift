@@ -34,6 +34,7 @@ enum DiffLine {
                     ">", scan: plan.scan, path: deletion.path, kind: deletion.kind, size: deletion.size,
                     reason: "only in B"))
         }
+        if plan.isOtherScan != nil { body("! \(plan.scan)/  another scan in B") }
         for skipped in plan.skipped { body(ItemizedLine.line(of: skipped, scan: plan.scan)) }
     }
 
@@ -46,7 +47,11 @@ enum DiffLine {
         case .replaceContentDiffers: ("!", "content differs")
         case .replaceUnproven: ("!", "cannot be proven equal")
         case .updateAttributes: ("!", "time or mode differs")
-        case .keepTargetNewer: ("!", "same size, newer in B")
+        case .merge: ("!", "says something else")
+        case .keepTargetNewer, .keepTargetChanged: ("!", "newer in B")
+        case .keepMetadata: ("!", "says something else, and is not older in B")
+        case .keepSourceDamaged: ("!", "no JSON in A")
+        case .keepSourceEmpty: ("!", "empty in A")
         case .keepByOption: ("!", "differs")
         case .keepKindDiffers: ("!", "a file on one side, a directory on the other")
         case .keepUnsupported: ("!", "differs")

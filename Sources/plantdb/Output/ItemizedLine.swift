@@ -21,6 +21,11 @@ enum ItemizedLine {
     static func lines(of plan: SyncPlan, showsEqual: Bool, _ body: (String) -> Void) {
         for scan in plan.scans { lines(of: scan, showsEqual: showsEqual, body) }
         for removal in plan.removedScans { body(line(of: removal)) }
+        for held in plan.heldScans {
+            body(
+                "! \(held.scan)/  \(Sizes.bytes(held.byteCount))  only at the target, with what no run brought; "
+                    + "left alone")
+        }
     }
 
     static func lines(of plan: ScanPlan, showsEqual: Bool, _ body: (String) -> Void) {
@@ -29,10 +34,18 @@ enum ItemizedLine {
             if marker == "=" && !showsEqual { continue }
             body(
                 line(
-                    marker, plan.entry(of: item), item.action, scan: plan.scan, mergedIndex: plan.mergedIndex)
-            )
+                    marker, plan.entry(of: item), item.action, scan: plan.scan,
+                    isTold: plan.toldBefore.contains(item.position)))
         }
         for deletion in plan.deletions { body(line(of: deletion, scan: plan.scan)) }
+        for held in plan.heldDeletions {
+            body(
+                line(
+                    "!", scan: plan.scan, path: held.path, kind: held.kind, size: held.size,
+                    reason: "only at the target, and no run brought it; left alone"
+                        + (held.isTold ? "; told before" : "")))
+        }
+        if plan.isOtherScan != nil { body("! \(plan.scan)/  the target has another scan of this name; left alone") }
         for skipped in plan.skipped { body(line(of: skipped, scan: plan.scan)) }
         if showsEqual && plan.unchangedCount > 0 {
             body("= \(plan.scan)  \(Sizes.count(plan.unchangedCount, "file")) equal")
@@ -42,20 +55,21 @@ enum ItemizedLine {
     static func marker(of action: PlanAction) -> String {
         switch action {
         case .createFile, .createDirectory: "+"
-        case .replaceSizeDiffers, .replaceSourceNewer, .replaceContentDiffers, .replaceUnproven: "~"
+        case .replaceSizeDiffers, .replaceSourceNewer, .replaceContentDiffers, .replaceUnproven, .merge: "~"
         case .updateAttributes: "t"
-        case .keepTargetNewer, .keepKindDiffers, .keepUnsupported: "!"
+        case .keepTargetNewer, .keepTargetChanged, .keepMetadata, .keepSourceDamaged, .keepSourceEmpty,
+            .keepKindDiffers, .keepUnsupported:
+            "!"
         case .keepByOption: "="
         }
     }
 
     private static func line(
-        _ marker: String, _ entry: FileEntry, _ action: PlanAction, scan: ScanID, mergedIndex: [UInt8]?
+        _ marker: String, _ entry: FileEntry, _ action: PlanAction, scan: ScanID, isTold: Bool
     ) -> String {
-        var size = entry.size
-        if let mergedIndex, entry.path == .index { size = Int64(mergedIndex.count) }
-        return line(
-            marker, scan: scan, path: entry.path, kind: entry.kind, size: size, reason: action.explanation)
+        line(
+            marker, scan: scan, path: entry.path, kind: entry.kind, size: entry.size,
+            reason: action.explanation + (isTold ? "; told before" : ""))
     }
 
     static func line(of deletion: ScanPlan.Deletion, scan: ScanID) -> String {

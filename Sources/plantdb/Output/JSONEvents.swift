@@ -39,18 +39,28 @@ struct JSONEvents: Sendable {
         for scan in plan.scans {
             for item in scan.items {
                 let entry = scan.entry(of: item)
-                var size = entry.size
-                if let merged = scan.mergedIndex, entry.path == .index { size = Int64(merged.count) }
+                let isTold = scan.toldBefore.contains(item.position)
                 body(
                     file(
-                        scan.scan, path: entry.path.rawValue, kind: entry.kind, size: size,
-                        action: Self.name(of: item.action), reason: item.action.explanation))
+                        scan.scan, path: entry.path.rawValue, kind: entry.kind, size: entry.size,
+                        action: isTold ? "toldBefore" : Self.name(of: item.action),
+                        reason: item.action.explanation))
             }
             for deletion in scan.deletions {
                 body(
                     file(
                         scan.scan, path: deletion.path.rawValue, kind: deletion.kind, size: deletion.size,
                         action: "delete", reason: "not at the source"))
+            }
+            for held in scan.heldDeletions {
+                body(
+                    file(
+                        scan.scan, path: held.path.rawValue, kind: held.kind, size: held.size,
+                        action: held.isTold ? "toldBefore" : "unresolved",
+                        reason: "only at the target, and no run brought it"))
+            }
+            if scan.isOtherScan != nil {
+                body(whole(scan.scan, action: "unresolved", reason: "the target has another scan of this name"))
             }
             for skipped in scan.skipped {
                 body(
@@ -64,15 +74,27 @@ struct JSONEvents: Sendable {
             }
         }
         for removal in plan.removedScans {
-            body(
-                event(
-                    "file",
-                    [
-                        ("scan", .string(removal.scan.rawValue)), ("path", .null), ("kind", "scan"),
-                        ("action", "delete"), ("reason", "not at the source"),
-                        ("files", .number(removal.fileCount)), ("bytes", .number(removal.byteCount)),
-                    ]))
+            body(whole(removal.scan, removal, action: "delete", reason: "not at the source"))
         }
+        for held in plan.heldScans {
+            body(
+                whole(
+                    held.scan, held, action: "unresolved",
+                    reason: "only at the target, with what no run brought"))
+        }
+    }
+
+    private func whole(
+        _ scan: ScanID, _ removal: ScanRemoval? = nil, action: String, reason: String
+    ) -> JSONValue {
+        var members: [(String, JSONValue)] = [
+            ("scan", .string(scan.rawValue)), ("path", .null), ("kind", "scan"),
+            ("action", .string(action)), ("reason", .string(reason)),
+        ]
+        if let removal {
+            members += [("files", .number(removal.fileCount)), ("bytes", .number(removal.byteCount))]
+        }
+        return event("file", members)
     }
 
     func scanStarted(_ scan: ScanID, files: Int, bytes: Int64) -> JSONValue {
@@ -208,8 +230,10 @@ struct JSONEvents: Sendable {
         switch action {
         case .createFile, .createDirectory: "create"
         case .replaceSizeDiffers, .replaceSourceNewer, .replaceContentDiffers, .replaceUnproven: "replace"
+        case .merge: "merge"
         case .updateAttributes: "attributes"
-        case .keepTargetNewer, .keepKindDiffers, .keepUnsupported: "unresolved"
+        case .keepTargetNewer, .keepTargetChanged, .keepMetadata, .keepKindDiffers, .keepUnsupported: "unresolved"
+        case .keepSourceDamaged, .keepSourceEmpty: "damaged"
         case .keepByOption: "keep"
         }
     }
@@ -252,6 +276,9 @@ struct JSONEvents: Sendable {
                 ("filesUnresolved", .number(counts.filesUnresolved)),
                 ("filesKept", .number(counts.filesKept)), ("filesSkipped", .number(counts.filesSkipped)),
                 ("filesFailed", .number(counts.filesFailed)),
+                ("filesToldBefore", .number(counts.filesToldBefore)),
+                ("filesetsOfTarget", .number(counts.filesetsOfTarget)),
+                ("bytesOfTarget", .number(counts.bytesOfTarget)),
             ]))
     }
 }

@@ -28,7 +28,7 @@ enum ReportText {
             ("moved", totals.filesMoved), ("unchanged", totals.filesUnchanged),
             ("deleted", totals.filesDeleted), ("attributes only", totals.filesTouched),
             ("kept as asked", totals.filesKept), ("unresolved", totals.filesUnresolved),
-            ("skipped", totals.filesSkipped), ("failed", totals.filesFailed),
+            ("different as told before", totals.filesToldBefore), ("skipped", totals.filesSkipped), ("failed", totals.filesFailed),
         ]
         let always: Set<String> = ["created", "updated", "unchanged", "failed", "moved", "deleted"]
         var table = TextTable([.left, .left])
@@ -38,6 +38,12 @@ enum ReportText {
             "Bytes",
             "\(Sizes.bytes(totals.bytesMoved)) moved in \(Durations.text(seconds: report.seconds))"
                 + (totals.bytesMoved > 0 ? ", \(Sizes.rate(report.bytesPerSecond))" : ""))
+        if totals.filesetsOfTarget > 0 {
+            table.add(
+                "Target",
+                "has \(Sizes.count(totals.filesetsOfTarget, "fileset")) of its own "
+                    + "(\(Sizes.bytes(totals.bytesOfTarget)))")
+        }
         return table.lines
     }
 
@@ -57,7 +63,8 @@ enum ReportText {
         let rest: [(Int, String)] = [
             (counts.filesUnchanged, "unchanged"), (counts.filesTouched, "attributes only"),
             (counts.filesDeleted, "deleted"), (counts.filesKept, "kept as asked"),
-            (counts.filesUnresolved, "unresolved"), (counts.filesSkipped, "skipped"),
+            (counts.filesUnresolved, "unresolved"), (counts.filesToldBefore, "different as told before"),
+            (counts.filesSkipped, "skipped"),
             (counts.filesFailed, "failed"),
         ]
         for (count, name) in rest where count > 0 { parts.append("\(Sizes.grouped(count)) \(name)") }
@@ -105,8 +112,7 @@ enum ReportText {
     /// What to do about differences that the run left, and that no option asked it to leave.
     static func unresolvedLine(_ count: Int) -> String {
         "\(Sizes.count(count, "file")) still \(count == 1 ? "differs" : "differ") and "
-            + "\(count == 1 ? "was" : "were") left alone (-i lists them); "
-            + "--checksum settles those that are newer at the target: it compares their content"
+            + "\(count == 1 ? "was" : "were") left alone (-i says why, and what settles it)"
     }
 
     /// What a dry run found, in two lines.
@@ -135,6 +141,10 @@ enum ReportText {
     static func scanLines(of plan: SyncPlan) -> [String] {
         var lines: [String] = []
         for scan in plan.scans where scan.hasWork || scan.unresolvedCount > 0 {
+            if scan.isOtherScan != nil {
+                lines.append("! \(scan.scan)  the target has another scan of this name")
+                continue
+            }
             var parts: [String] = scan.isNew ? ["new"] : []
             if scan.filesToTransfer > 0 {
                 parts.append(

@@ -80,7 +80,9 @@ struct ExitStatus: Sendable, Hashable {
         let failures = plan.failures.flatMap(\.errors).map(ExitStatus.init(ofOne:))
         if let worst = Self.severity.first(where: failures.contains) {
             self = worst
-        } else if !plan.failures.isEmpty || plan.scans.contains(where: { !$0.isComplete }) {
+        } else if !plan.failures.isEmpty
+            || plan.scans.contains(where: { !$0.isComplete || !$0.heldBack.isEmpty })
+        {
             self = .partial
         } else {
             self = reportsDifferences && !plan.isInSync ? .differences : .inSync

@@ -27,6 +27,19 @@ struct KeptRun: Sendable {
         self.watch = watch
     }
 
+    /// What runs between the two remember; nil where nothing is kept.
+    static func memory(from source: any DatabaseEndpoint, to target: any DatabaseEndpoint, _ console: Console)
+        -> (any PairMemory)?
+    {
+        guard let file = SyncMemory.file() else { return nil }
+        do throws(DatabaseError) {
+            return try SyncMemory(file: file, source: source.location, target: target.location)
+        } catch {
+            warn(error, console)
+            return nil
+        }
+    }
+
     func finish(_ report: SyncReport, exitCode: Int32, summary: String) {
         let didNothing = report.scansPublished == 0 && report.totals.filesMoved == 0
         let isAsBefore = watch?.endsAsBefore(exitCode) ?? false

@@ -116,41 +116,4 @@ struct FileIndexTests {
         #expect(index.fileset("images")?.files.isEmpty == true)
         #expect(index.filesets[0].file("a")?.file == "other.jpg")
     }
-
-    // MARK: Merging
-
-    @Test func mergingTakesTheSelectedAndKeepsTheRest() throws {
-        let target = FileIndex(filesets: [
-            fileset("own", "o"), fileset("images", "old"), fileset("Mesh", "m"),
-        ])
-        let source = FileIndex(filesets: [
-            fileset("Voxels", "v"), fileset("images", "new"), fileset("Mesh", "other"),
-        ])
-        let merged = target.merging(filesets: { $0 != "Mesh" }, from: source)
-        #expect(merged.filesets.map(\.id) == ["own", "images", "Mesh", "Voxels"])
-        #expect(merged.fileset("images")?.files.map(\.id) == ["new"])
-        #expect(merged.fileset("Mesh")?.files.map(\.id) == ["m"])
-        // The second time nothing changes, so nothing is written.
-        #expect(merged.merging(filesets: { $0 != "Mesh" }, from: source) == merged)
-        #expect(merged.merging(filesets: { $0 != "Mesh" }, from: source).encoded() == merged.encoded())
-    }
-
-    @Test func mergingIntoAnEmptyIndexGivesTheSelectedInTheSourcesOrder() {
-        let source = FileIndex(filesets: [fileset("b"), fileset("a"), fileset("c")])
-        #expect(FileIndex().merging(filesets: { $0 != "a" }, from: source).filesets.map(\.id) == ["b", "c"])
-    }
-
-    @Test func mergingKeepsUnknownKeysOfBoth() throws {
-        let target = try index(#"{"filesets": [{"id": "images", "files": [], "mine": 1}, 7], "version": 1}"#)
-        let source = try index(
-            #"{"filesets": [{"id": "new", "files": [], "yours": 2}, {"id": "new", "files": [], "yours": 3}], "version": 2, "extra": 3}"#
-        )
-        let merged = target.merging(filesets: { _ in true }, from: source)
-        #expect(
-            merged.json == [
-                "filesets": [
-                    ["id": "images", "files": [], "mine": 1], 7, ["id": "new", "files": [], "yours": 3],
-                ], "version": 1, "extra": 3,
-            ])
-    }
 }

@@ -1,0 +1,254 @@
+import NIOCore
+import PlantDBCore
+
+/// Reads the documents that decide what a scan means: indexes, metadata, and what is remembered of it.
+///
+/// Nothing is read of a scan that is equal on both sides.
+extension PlanMaker {
+    func findings(on draft: ScanDraft, _ planner: Planner) async throws(DatabaseError) -> ScanFindings {
+        var findings = ScanFindings()
+        findings.keepsMemory = memory != nil
+        findings.remembers = !(memory?.isEmpty ?? true)
+        if draft.isIdle { return findings }
+        findings.memory = draft.target == nil ? nil : try memory?.recall(draft.source.scan)
+        if let remembered = findings.memory, draft.isProven(by: remembered) { return findings }
+
+        let differs = draft.items.contains { draft.source[Int($0.position)].path == .index }
+        if draft.changesFiles || differs {
+            findings.sourceIndex = try await index(of: draft.source, at: source)
+            if let theirs = draft.target { findings.targetIndex = try await readableIndex(of: theirs) }
+        }
+        let both = draft.differingMetadata(findings.memory, settlesTold: options.metadata != .keep)
+        let theirs = try await contents(of: both, in: draft.target, at: target)
+        let needed = Set(both).union(source.capabilities.showsFilesCheaply ? draft.gated : [.scanMetadata])
+        var identity: [ScanPath: JSONValue] = [:]
+        let ours = ScanIdentity.documents
+        let scan = draft.source.scan
+        try await read(needed, in: draft.source, at: source) { path, bytes throws(DatabaseError) in
+            let verdict = theirs[path].map { self.compare(path, bytes, with: $0) }
+            if let verdict { findings.metadata[path] = verdict }
+            if draft.source.position(of: path) != nil, ours.contains(path), verdict != nil {
+                identity[path] = JSONValue(ifJSON: bytes)
+            }
+            if case .sourceIsDamaged = verdict { return }
+            if let objection = OpenabilityGate.objection(to: path, bytes) {
+                throw objection.refusal(of: path, in: scan)
+            }
+        }
+        findings.otherScan = try await otherScan(draft, planner, findings, identity, theirs)
+        return findings
+    }
+
+    // MARK: Indexes
+
+    /// - Throws: ``DatabaseError/Code/invalidData``: a database with such an index cannot be
+    ///   opened by some releases, so it is not published.
+    private func index(of manifest: ScanManifest, at side: any ScanSource) async throws(DatabaseError)
+        -> FileIndex?
+    {
+        guard let bytes = try await side.contents(of: .index, in: manifest) else { return nil }
+        if let objection = OpenabilityGate.objection(to: .index, bytes) {
+            throw objection.refusal(of: .index, in: manifest.scan)
+        }
+        return try FileIndex(parsing: bytes)
+    }
+
+    /// That of the target; nil: there is none, or none that PlantDB could read.
+    private func readableIndex(of manifest: ScanManifest) async throws(DatabaseError) -> FileIndex? {
+        guard let bytes = try await target.contents(of: .index, in: manifest) else { return nil }
+        do throws(DatabaseError) { return try FileIndex(parsing: bytes) } catch { return nil }
+    }
+
+    // MARK: Metadata
+
+    private func compare(_ path: ScanPath, _ ours: [UInt8], with theirs: [UInt8]) -> ScanFindings.Metadata {
+        if ours == theirs { return .sameMeaning }
+        let (left, right) = (JSONValue(ifJSON: ours), JSONValue(ifJSON: theirs))
+        guard let left else { return right == nil ? .different(merged: nil) : .sourceIsDamaged }
+        guard let right else { return .different(merged: nil) }
+        if left == right { return .sameMeaning }
+        guard options.metadata == .merge else { return .different(merged: nil) }
+        return .different(merged: right.merging(left).pythonBytes())
+    }
+
+    private func contents(of paths: [ScanPath], in manifest: ScanManifest?, at side: any ScanSource)
+        async throws(DatabaseError) -> [ScanPath: [UInt8]]
+    {
+        guard let manifest else { return [:] }
+        var result: [ScanPath: [UInt8]] = [:]
+        try await read(Set(paths), in: manifest, at: side) { path, bytes in result[path] = bytes }
+        return result
+    }
+
+    /// Calls `body` with the content of each file that the manifest has, one after the other.
+    ///
+    /// - Throws: ``DatabaseError/Code/invalidData`` for one of more than 64 MiB.
+    private func read(
+        _ paths: Set<ScanPath>, in manifest: ScanManifest, at side: any ScanSource,
+        _ body: (ScanPath, [UInt8]) throws(DatabaseError) -> Void
+    ) async throws(DatabaseError) {
+        let positions = paths.compactMap { manifest.position(of: $0).map(Int32.init) }.sorted()
+        guard !positions.isEmpty else { return }
+        var current: (path: ScanPath, bytes: [UInt8])?
+        var stream = try await side.parts(of: EntrySelection(manifest: manifest, positions: positions))
+            .makeAsyncIterator()
+        while let part = try await stream.next() {
+            switch part {
+            case .begin(let entry): current = entry.kind == .file ? (entry.path, []) : nil
+            case .bytes(let buffer):
+                current?.bytes.append(contentsOf: buffer.readableBytesView)
+                if let current, current.bytes.count > 64 << 20 {
+                    throw DatabaseError(
+                        .invalidData, "\(current.path) of scan \(manifest.scan) is larger than 64 MiB",
+                        scan: manifest.scan, path: current.path.rawValue)
+                }
+            case .end:
+                if let current { try body(current.path, current.bytes) }
+                current = nil
+            }
+        }
+    }
+
+    // MARK: Identity
+
+    /// Why the target's scan of that name is another one; nil: it is the same.
+    private func otherScan(
+        _ draft: ScanDraft, _ planner: Planner, _ findings: ScanFindings, _ ours: [ScanPath: JSONValue],
+        _ theirs: [ScanPath: [UInt8]]
+    ) async throws(DatabaseError) -> String? {
+        guard let target = draft.target, draft.source.position(of: .timelapseMarker) == nil else { return nil }
+        let documents = ScanIdentity.documents
+        switch ScanIdentity.compare(
+            documents.map { ours[$0] }, documents.map { theirs[$0].flatMap(JSONValue.init(ifJSON:)) })
+        {
+        case .same: return nil
+        case .different(let reason): return reason
+        case .unknown: break
+        }
+        // A run brought it here, or what both have of it is one.
+        if findings.memory != nil || draft.hasCommonContent { return nil }
+        guard draft.source.contains(where: \.isData), target.contains(where: \.isData) else { return nil }
+        let pairs = draft.source.indices.lazy.compactMap { position -> (source: Int32, target: Int32)? in
+            let entry = draft.source[position]
+            guard entry.isData, let other = target.position(of: entry.path) else { return nil }
+            let facts = target.facts(at: other)
+            guard facts.kind == .file, facts.size == entry.size else { return nil }
+            return (Int32(position), Int32(other))
+        }
+        let probes = Array(pairs.prefix(Self.identityProbes))
+        if !probes.isEmpty {
+            let left = try await source.checksums(
+                of: EntrySelection(manifest: draft.source, positions: probes.map(\.source)))
+            let right = try await self.target.checksums(
+                of: EntrySelection(manifest: target, positions: probes.map(\.target)))
+            if zip(left, right).contains(where: ==) { return nil }
+        }
+        return "no file of the two is the same"
+    }
+
+    /// So many files of equal size are compared by content, to tell whether two scans are one.
+    private static let identityProbes = 3
+
+    // MARK: What is said
+
+    func notices(on plan: ScanPlan, _ findings: ScanFindings, source: ScanManifest) -> [SyncNotice] {
+        var notices: [SyncNotice] = []
+        let scan = plan.scan
+        func say(_ kind: SyncNotice.Kind, _ message: String) {
+            notices.append(SyncNotice(kind: kind, scan: scan.rawValue, message: "scan \(scan): " + message))
+        }
+        let index = source.position(of: .index)
+        if let listed = findings.sourceIndex,
+            plan.items.contains(where: { $0.action.transfersContent && Int($0.position) == index })
+        {
+            notices += absentFiles(of: listed, in: source)
+        }
+        if let reason = plan.isOtherScan {
+            say(
+                .otherScan,
+                "the target has another scan of this name (\(reason)); both were left alone. Rename one, or "
+                    + "give --displace, which puts the target's into its trash and makes the source's")
+        }
+        if plan.displaced != nil {
+            say(.otherScan, "the target's scan of this name is another one, and goes into the trash")
+        }
+        let new = plan.heldDeletions.filter { !$0.isTold }
+        if let first = new.first {
+            say(
+                .notBrought,
+                "\(first.path)\(new.count > 1 ? " and \(new.count - 1) more" : "") is only at the target and no "
+                    + "run brought it there: left alone (--delete-unknown deletes it too)")
+        }
+        if plan.keepsDeletions, !options.usesTrash, plan.filesToDelete > 0 {
+            say(
+                .keptInTrash,
+                "\(plan.filesToDelete) files that go are kept in the trash, since nobody knows whether a run "
+                    + "brought them")
+        }
+        return notices
+    }
+
+    /// Two scans of one id, flat and in a timelapse: releases from 0.16 on would show only one of them.
+    func refuseSecondIDs(_ listing: DatabaseListing, _ plan: inout SyncPlan) {
+        var known: [String: ScanID] = [:]
+        for summary in listing.scans where summary.kind == .scan { known[summary.scan.name] = summary.scan }
+        plan.scans.removeAll { scan in
+            guard scan.isNew, scan.displaced == nil, scan.source.position(of: .timelapseMarker) == nil else {
+                return false
+            }
+            guard let other = known[scan.scan.name], other != scan.scan else {
+                known[scan.scan.name] = scan.scan
+                return false
+            }
+            plan.failures.append(
+                ScanFailure(
+                    scan: scan.scan,
+                    errors: [
+                        DatabaseError(
+                            .conflict,
+                            "scan \(scan.scan) would be the second one called \(scan.scan.name) in the target, "
+                                + "beside \(other), and PlantDB would show only one of them: it waits until "
+                                + "that one is gone (--delete, or by hand)", scan: scan.scan)
+                    ]))
+            return true
+        }
+    }
+}
+
+extension ScanIdentity {
+    /// In the order in which they count.
+    static let documents: [ScanPath] = [.scanMetadata, .imagesMetadata]
+}
+
+extension OpenabilityGate.Objection {
+    func refusal(of path: ScanPath, in scan: ScanID) -> DatabaseError {
+        switch self {
+        case .wrongKind(let reason):
+            DatabaseError(
+                .invalidData,
+                "scan \(scan) was not carried: \(reason), and would keep PlantDB from opening the target; "
+                    + "repair it at the source (plantdb check)", scan: scan, path: path.rawValue)
+        case .beingWritten(let reason):
+            DatabaseError(
+                .invalidData,
+                "scan \(scan) waits for a later run: \(reason); whoever acquires it is not done, or died",
+                scan: scan, path: path.rawValue)
+        }
+    }
+}
+
+extension JSONValue {
+    /// nil: it is no JSON.
+    init?(ifJSON bytes: [UInt8]) {
+        do throws(DatabaseError) { try self.init(parsing: bytes) } catch { return nil }
+    }
+
+    /// Objects by key, all else as `other` has it.
+    func merging(_ other: JSONValue) -> JSONValue {
+        guard case .object(var result) = self, case .object(let members) = other else { return other }
+        for member in members.members {
+            result[member.key] = result[member.key]?.merging(member.value) ?? member.value
+        }
+        return .object(result)
+    }
+}
