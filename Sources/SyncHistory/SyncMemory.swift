@@ -52,7 +52,8 @@ public final class SyncMemory: PairMemory {
                         PRAGMA user_version = \(Self.schema)
                         """)
                 try database.execute(sql: "INSERT OR IGNORE INTO pair (place) VALUES (?)", arguments: [key])
-                let pair = try Int64.fetchOne(database, sql: "SELECT id FROM pair WHERE place = ?", arguments: [key])
+                let pair = try Int64.fetchOne(
+                    database, sql: "SELECT id FROM pair WHERE place = ?", arguments: [key])
                 let names = try String.fetchAll(
                     database, sql: "SELECT name FROM scan WHERE pair = ?", arguments: [pair])
                 return (pair ?? 0, Set(names.compactMap { name in ScanID(ifValid: name) }))
@@ -63,7 +64,8 @@ public final class SyncMemory: PairMemory {
     }
 
     /// Beside the history: `memory.sqlite`; nil where that keeps none.
-    public static func file(in environment: [String: String] = ProcessInfo.processInfo.environment) -> String? {
+    public static func file(in environment: [String: String] = ProcessInfo.processInfo.environment) -> String?
+    {
         RunHistory.file(in: environment).map { file in
             String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) + "/memory.sqlite"
         }
@@ -87,7 +89,9 @@ public final class SyncMemory: PairMemory {
         } catch { throw Self.failure(file, "read", error) }
     }
 
-    public func remember(_ memory: ScanMemory, of scan: ScanID) throws(DatabaseError) { try note(memory, scan) }
+    public func remember(_ memory: ScanMemory, of scan: ScanID) throws(DatabaseError) {
+        try note(memory, scan)
+    }
 
     public func forget(_ scan: ScanID) throws(DatabaseError) { try note(nil, scan) }
 
@@ -115,7 +119,8 @@ public final class SyncMemory: PairMemory {
                             arguments: [pair, scan.rawValue, Data(memory.encoded())])
                     } else {
                         try database.execute(
-                            sql: "DELETE FROM scan WHERE pair = ? AND name = ?", arguments: [pair, scan.rawValue])
+                            sql: "DELETE FROM scan WHERE pair = ? AND name = ?",
+                            arguments: [pair, scan.rawValue])
                     }
                 }
             }

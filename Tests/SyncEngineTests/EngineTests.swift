@@ -172,8 +172,8 @@ import Testing
     func cancelledHalfway() async throws {
         var bench = EngineBench(try .plants(3))
         bench.options.transfers = 1
-        // Its first opening reads the index for the plan, its second is the transfer.
-        bench.sourceFaults = FaultPlan([.init(.openParts, call: 2, scan: try scan("plant_1"), .stall)])
+        // Two openings read the index and the metadata for the plan, the third is the transfer.
+        bench.sourceFaults = FaultPlan([.init(.openParts, call: 3, scan: try scan("plant_1"), .stall)])
         let started = bench
         let run = Task { await started.run() }
         while bench.target.content.scans.isEmpty { try await Task.sleep(for: .milliseconds(2)) }

@@ -58,9 +58,11 @@ import Testing
         await expectIdle(bench)
     }
 
-    @Test("--update, --ignore-existing: what is copied is listed", arguments: [
-        SyncOptions.ExistingFiles.keepNewer, .keepAll,
-    ])
+    @Test(
+        "--update, --ignore-existing: what is copied is listed",
+        arguments: [
+            SyncOptions.ExistingFiles.keepNewer, .keepAll,
+        ])
     func copiedIsListed(existing: SyncOptions.ExistingFiles) async throws {
         var bench = try await bench()
         try bench.source.edit(name) { tree throws(DatabaseError) in
@@ -185,7 +187,9 @@ import Testing
                 try database.edit(name) { tree throws(DatabaseError) in
                     for path in tree.filePaths where path.parent != nil && !path.isWithin(.metadata) {
                         if isOne && path.rawValue.hasSuffix("0_rgb.jpg") { continue }
-                        try tree.file(path.rawValue, content + path.rawValue, modified: Self.later)
+                        try tree.file(
+                            path.rawValue, content + path.rawValue,
+                            modified: content == "A" ? Self.last : Self.later)
                     }
                     try tree.file(ScanPath.scanMetadata.rawValue, "{\"plant\": \"\(content)\"}")
                 }
@@ -276,7 +280,9 @@ import Testing
         }
     }
 
-    @Test("A listed file that the source has lost is not deleted; one it holds and does not list goes from the index")
+    @Test(
+        "A listed file that the source has lost is not deleted; one it holds and does not list goes from the index"
+    )
     func listedStays() async throws {
         var bench = try await bench()
         bench.options.deletion = .delete(limit: .percent(100))

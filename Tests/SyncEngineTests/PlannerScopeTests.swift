@@ -151,7 +151,8 @@ import Testing
         after.set(
             .index,
             .init(
-                kind: .file, content: try #require(first.made[.index]), modified: SampleTree.time, mode: 0o644)
+                kind: .file, content: try #require(first.made[.index]), modified: SampleTree.time, mode: 0o644
+            )
         )
         let second = try plan(source, after, options)
         #expect(!second.hasWork, "\(paths(second))")

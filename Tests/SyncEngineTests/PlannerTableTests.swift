@@ -79,7 +79,8 @@ struct PlannerRow: Sendable, CustomTestStringConvertible {
             name: "--size-only: size differs, target newer", source: Side(size: 5, time: 500),
             options: { $0.comparison = .sizeOnly }, expected: .keepTargetNewer),
         .init(
-            name: "emptied at the source: nothing never replaces something", source: Side(size: 0, time: 2000),
+            name: "emptied at the source: nothing never replaces something",
+            source: Side(size: 0, time: 2000),
             expected: .keepSourceEmpty),
         .init(
             name: "emptied at the source, --checksum", source: Side(size: 0, time: 2000, content: "e"),

@@ -15,8 +15,9 @@ public struct DatabaseLocation: Hashable, Sendable, CustomStringConvertible {
     /// The identities of the places around it, up to the root.
     public let enclosing: Set<String>
 
-    public init(description: String, identity: String? = nil, enclosing: Set<String> = [], lasting: String? = nil)
-    {
+    public init(
+        description: String, identity: String? = nil, enclosing: Set<String> = [], lasting: String? = nil
+    ) {
         self.lasting = lasting ?? description
         self.description = description.printable
         self.identity = identity

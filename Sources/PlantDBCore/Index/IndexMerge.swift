@@ -80,7 +80,9 @@ public struct IndexMerge {
         let names = Set(result.items.compactMap { $0.entry.map { ExactText($0.file) } })
         for item in theirs.items.uniqued(\.id) {
             if let entry = item.entry {
-                guard wanted[ExactText(entry.id)] == nil, keeps(item, of: ours.id, names: names) else { continue }
+                guard wanted[ExactText(entry.id)] == nil, keeps(item, of: ours.id, names: names) else {
+                    continue
+                }
             } else if result.items.contains(item) {
                 continue
             }

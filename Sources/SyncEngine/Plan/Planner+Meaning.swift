@@ -31,7 +31,9 @@ extension Planner {
     }
 
     /// The target has another scan of that name: nothing is done, or that one goes into the trash first.
-    private func planOther(_ draft: ScanDraft, _ target: ScanManifest, _ reason: String, _ findings: ScanFindings)
+    private func planOther(
+        _ draft: ScanDraft, _ target: ScanManifest, _ reason: String, _ findings: ScanFindings
+    )
         -> ScanPlan
     {
         let source = draft.source
@@ -52,7 +54,8 @@ extension Planner {
             scan: source.scan, base: nil, source: source, items: items, deletions: [], unchangedCount: 0,
             skipped: source.skipped, isComplete: source.isComplete)
         plan.displaced = ScanRemoval(
-            scan: source.scan, base: target.revision, fileCount: target.fileCount, byteCount: target.byteCount)
+            scan: source.scan, base: target.revision, fileCount: target.fileCount, byteCount: target.byteCount
+        )
         if findings.keepsMemory { plan.memory = ScanMemory.Draft() }
         return plan
     }
@@ -105,7 +108,8 @@ private struct MeaningfulPlan {
         let pair = StampPair.hash(path, ours, theirs)
         let action =
             path.isMetadataJSON
-            ? metadataAction(item.action, path, ours, theirs, pair) : dataAction(item.action, path, ours, theirs)
+            ? metadataAction(item.action, path, ours, theirs, pair)
+            : dataAction(item.action, path, ours, theirs)
         guard let action else {
             unchanged += 1
             settled.insert(~pair)
@@ -228,14 +232,16 @@ private struct MeaningfulPlan {
             let theirs = findings.targetIndex?.fileset(fileset.id)
             for file in fileset.files {
                 guard let path = ScanPath(ifValid: fileset.id + "/" + file.file) else { continue }
-                let isRenamed = theirs?.file(file.id).map { !$0.file.utf8.elementsEqual(file.file.utf8) } ?? false
+                let isRenamed =
+                    theirs?.file(file.id).map { !$0.file.utf8.elementsEqual(file.file.utf8) } ?? false
                 guard coming.contains(path) || isRenamed && source.position(of: path) != nil,
                     let metadata = ScanPath(ifValid: "metadata/\(fileset.id)/\(file.id).json"),
                     source.position(of: metadata) == nil, !going.contains(metadata),
                     let position = target.position(of: metadata), target.facts(at: position).kind == .file
                 else { continue }
                 deletions.insert(
-                    ScanPlan.Deletion(path: metadata, kind: .file, size: target.facts(at: position).size), at: 0)
+                    ScanPlan.Deletion(path: metadata, kind: .file, size: target.facts(at: position).size),
+                    at: 0)
                 held.removeAll { $0.path == metadata }
                 keepsDeletions = true
             }
@@ -287,7 +293,9 @@ private struct MeaningfulPlan {
     }
 
     private mutating func dropIndex() {
-        guard let itemIndex = items.firstIndex(where: { source[Int($0.position)].path == .index }) else { return }
+        guard let itemIndex = items.firstIndex(where: { source[Int($0.position)].path == .index }) else {
+            return
+        }
         items.remove(at: itemIndex)
         unchanged += 1
     }
@@ -339,7 +347,9 @@ private struct MeaningfulPlan {
         draft.provenIndexes = provenIndexes
         let hasWork = target == nil || !deletions.isEmpty || items.contains { $0.action.isWork }
         if let memory = findings.memory {
-            if !hasWork, memory.settled == settled, provenIndexes == nil || memory.provenIndexes == provenIndexes {
+            if !hasWork, memory.settled == settled,
+                provenIndexes == nil || memory.provenIndexes == provenIndexes
+            {
                 return nil
             }
             if provenIndexes == nil, !hasWork { draft.provenIndexes = memory.provenIndexes }

@@ -100,7 +100,8 @@ public struct ScanDraft: Sendable {
     var gated: [ScanPath] {
         items.compactMap { item in
             let path = source[Int(item.position)].path
-            return item.action.transfersContent && path != .index && OpenabilityGate.concerns(path) ? path : nil
+            return item.action.transfersContent && path != .index && OpenabilityGate.concerns(path)
+                ? path : nil
         }
     }
 

@@ -98,7 +98,8 @@ public struct ScanMemory: Sendable, Equatable {
     /// Whether somebody wrote the target's file after the last run did.
     func isWrittenSince(_ entry: EntryFacts, _ brought: Brought, precision: Int64) -> Bool {
         guard let modified = entry.modified?.nanoseconds, brought.modified != .min else { return false }
-        return modified >= brought.modified.addingSaturated(max(precision, 1)) && !published.contains(modified)
+        return modified >= brought.modified.addingSaturated(max(precision, 1))
+            && !published.contains(modified)
     }
 
     // MARK: Bytes
@@ -140,7 +141,8 @@ public struct ScanMemory: Sendable, Equatable {
         settled = Set((5..<(5 + settledCount)).map(word))
         brought = stride(from: 5 + settledCount, to: words, by: 3).map {
             Brought(
-                path: word($0), size: Int64(bitPattern: word($0 + 1)), modified: Int64(bitPattern: word($0 + 2)))
+                path: word($0), size: Int64(bitPattern: word($0 + 1)),
+                modified: Int64(bitPattern: word($0 + 2)))
         }
     }
 }

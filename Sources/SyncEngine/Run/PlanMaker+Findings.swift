@@ -116,7 +116,9 @@ extension PlanMaker {
         _ draft: ScanDraft, _ planner: Planner, _ findings: ScanFindings, _ ours: [ScanPath: JSONValue],
         _ theirs: [ScanPath: [UInt8]]
     ) async throws(DatabaseError) -> String? {
-        guard let target = draft.target, draft.source.position(of: .timelapseMarker) == nil else { return nil }
+        guard let target = draft.target, draft.source.position(of: .timelapseMarker) == nil else {
+            return nil
+        }
         let documents = ScanIdentity.documents
         switch ScanIdentity.compare(
             documents.map { ours[$0] }, documents.map { theirs[$0].flatMap(JSONValue.init(ifJSON:)) })

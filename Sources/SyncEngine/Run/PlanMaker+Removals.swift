@@ -54,7 +54,8 @@ extension PlanMaker {
                     plan.notices.append(
                         SyncNotice(
                             kind: .notBrought, scan: manifest.scan.rawValue,
-                            message: "scan \(manifest.scan) is only at the target, with \(own) that no run brought "
+                            message:
+                                "scan \(manifest.scan) is only at the target, with \(own) that no run brought "
                                 + "there: left alone (--delete-unknown deletes it too)"))
                     continue
                 }
@@ -63,7 +64,8 @@ extension PlanMaker {
                     plan.notices.append(
                         SyncNotice(
                             kind: .keptInTrash, scan: manifest.scan.rawValue,
-                            message: "scan \(manifest.scan) goes into the trash, since nobody knows whether a run "
+                            message:
+                                "scan \(manifest.scan) goes into the trash, since nobody knows whether a run "
                                 + "brought it"))
                 }
                 plan.removedScans.append(removal)
@@ -84,7 +86,8 @@ extension PlanMaker {
         }
         guard let first = unknown.first else { return nil }
         let bytes = unknown.reduce(Int64(0)) { $0.addingSaturated($1.size) }
-        return "\(first.path)\(unknown.count > 1 ? " and \(unknown.count - 1) more files" : "") (\(bytes) bytes)"
+        return
+            "\(first.path)\(unknown.count > 1 ? " and \(unknown.count - 1) more files" : "") (\(bytes) bytes)"
     }
 
     private func notRemoved(_ scan: ScanID, because reason: String) -> SyncNotice {

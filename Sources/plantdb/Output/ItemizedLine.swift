@@ -45,7 +45,9 @@ enum ItemizedLine {
                     reason: "only at the target, and no run brought it; left alone"
                         + (held.isTold ? "; told before" : "")))
         }
-        if plan.isOtherScan != nil { body("! \(plan.scan)/  the target has another scan of this name; left alone") }
+        if plan.isOtherScan != nil {
+            body("! \(plan.scan)/  the target has another scan of this name; left alone")
+        }
         for skipped in plan.skipped { body(line(of: skipped, scan: plan.scan)) }
         if showsEqual && plan.unchangedCount > 0 {
             body("= \(plan.scan)  \(Sizes.count(plan.unchangedCount, "file")) equal")

@@ -60,7 +60,9 @@ struct JSONEvents: Sendable {
                         reason: "only at the target, and no run brought it"))
             }
             if scan.isOtherScan != nil {
-                body(whole(scan.scan, action: "unresolved", reason: "the target has another scan of this name"))
+                body(
+                    whole(scan.scan, action: "unresolved", reason: "the target has another scan of this name")
+                )
             }
             for skipped in scan.skipped {
                 body(
@@ -232,7 +234,8 @@ struct JSONEvents: Sendable {
         case .replaceSizeDiffers, .replaceSourceNewer, .replaceContentDiffers, .replaceUnproven: "replace"
         case .merge: "merge"
         case .updateAttributes: "attributes"
-        case .keepTargetNewer, .keepTargetChanged, .keepMetadata, .keepKindDiffers, .keepUnsupported: "unresolved"
+        case .keepTargetNewer, .keepTargetChanged, .keepMetadata, .keepKindDiffers, .keepUnsupported:
+            "unresolved"
         case .keepSourceDamaged, .keepSourceEmpty: "damaged"
         case .keepByOption: "keep"
         }

@@ -28,7 +28,8 @@ enum ReportText {
             ("moved", totals.filesMoved), ("unchanged", totals.filesUnchanged),
             ("deleted", totals.filesDeleted), ("attributes only", totals.filesTouched),
             ("kept as asked", totals.filesKept), ("unresolved", totals.filesUnresolved),
-            ("different as told before", totals.filesToldBefore), ("skipped", totals.filesSkipped), ("failed", totals.filesFailed),
+            ("different as told before", totals.filesToldBefore), ("skipped", totals.filesSkipped),
+            ("failed", totals.filesFailed),
         ]
         let always: Set<String> = ["created", "updated", "unchanged", "failed", "moved", "deleted"]
         var table = TextTable([.left, .left])

@@ -41,14 +41,19 @@ import Testing
 
     @Test("An entry of both is the source's, with the keys that only the target has")
     func valueOfBoth() throws {
-        let source = try index(#"{"filesets":[{"id":"f","files":[{"id":"a","file":"new.png","s":1}],"k":1}]}"#)
+        let source = try index(
+            #"{"filesets":[{"id":"f","files":[{"id":"a","file":"new.png","s":1}],"k":1}]}"#)
         let target = try index(
-            #"{"filesets":[{"id":"f","files":[{"id":"a","file":"old.png","t":2}],"k":2,"mine":3}],"version":1}"#)
+            #"{"filesets":[{"id":"f","files":[{"id":"a","file":"old.png","t":2}],"k":2,"mine":3}],"version":1}"#
+        )
         let result = merged(source, target, atTarget: ["f", "f/new.png", "f/old.png"])
         #expect(
             result.json == [
                 "filesets": [
-                    ["id": "f", "files": [["id": "a", "file": "new.png", "s": 1, "t": 2]], "k": 1, "mine": 3]
+                    [
+                        "id": "f", "files": [["id": "a", "file": "new.png", "s": 1, "t": 2]], "k": 1,
+                        "mine": 3,
+                    ]
                 ], "version": 1,
             ])
         let kept = merged(source, target, atTarget: ["f", "f/new.png", "f/old.png"]) { $0.common = .target }
@@ -73,7 +78,9 @@ import Testing
         let source = FileIndex(filesets: [
             IndexedFileset(id: "images", files: [IndexedFile(id: "renamed", file: "x.jpg")])
         ])
-        let target = FileIndex(filesets: [fileset("images", "x", "y"), fileset("Gone", "g"), fileset("Empty")])
+        let target = FileIndex(filesets: [
+            fileset("images", "x", "y"), fileset("Gone", "g"), fileset("Empty"),
+        ])
         let result = merged(source, target, atTarget: ["images", "images/x.jpg", "Empty"])
         #expect(result.fileset("images")?.files.map(\.id) == ["renamed"])
         #expect(result.filesets.map(\.id) == ["images", "Empty"])
@@ -92,8 +99,10 @@ import Testing
     @Test("Of entries with one id the last counts, and neither order nor what is hidden is a difference")
     func duplicates() throws {
         let twice = try index(
-            #"{"filesets":[{"id":"f","files":[{"id":"a","file":"1"},{"id":"a","file":"2"}]},{"id":"g","files":[]}]}"#)
-        let once = try index(#"{"filesets":[{"id":"g","files":[]},{"id":"f","files":[{"id":"a","file":"2"}]}]}"#)
+            #"{"filesets":[{"id":"f","files":[{"id":"a","file":"1"},{"id":"a","file":"2"}]},{"id":"g","files":[]}]}"#
+        )
+        let once = try index(
+            #"{"filesets":[{"id":"g","files":[]},{"id":"f","files":[{"id":"a","file":"2"}]}]}"#)
         #expect(twice.meansTheSame(as: once))
         #expect(!twice.meansTheSame(as: try index(#"{"filesets":[{"id":"g","files":[]}]}"#)))
         #expect(merged(twice, once).fileset("f")?.files.map(\.file) == ["2"])
