@@ -77,7 +77,7 @@ import Testing
         for outcome in outcomes { document.expect(outcome.rawValue, in: "scanFinished") }
         for kind in [
             SyncNotice.Kind.stray, .notSelected, .nothingSelected, .nothingExcluded, .newTarget,
-            .weakerGuarantee, .listedButAbsent,
+            .weakerGuarantee, .listedButAbsent, .otherScan, .notBrought, .keptInTrash,
         ] {
             document.expect(kind.rawValue, in: "notice")
         }
