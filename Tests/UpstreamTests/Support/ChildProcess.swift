@@ -43,6 +43,7 @@ final class ChildProcess: Sendable {
         for name in values.keys where name.hasPrefix("PLANTDB_") { values[name] = nil }
         values["TMPDIR"] = folder
         values["XDG_CACHE_HOME"] = folder + "/cache"
+        values["XDG_STATE_HOME"] = folder + "/state"
         values["PYTHONDONTWRITEBYTECODE"] = "1"
         values.merge(environment) { _, new in new }
 

@@ -127,7 +127,7 @@ enum UpstreamLibrary: String, CaseIterable, Sendable, CustomTestStringConvertibl
 
 /// A Python program beside these tests.
 enum Driver: String {
-    case list, create, lock, read, dump
+    case list, create, lock, read, dump, work
 
     var path: String {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
