@@ -171,7 +171,7 @@ let package = Package(
         .executableTarget(
             name: "plantdb",
             dependencies: [
-                "PlantDBSync", "PlantDBConfiguration", "DatabaseCheck", "FSDB", "SFTPClient",
+                "CPlatform", "PlantDBSync", "PlantDBConfiguration", "DatabaseCheck", "FSDB", "SFTPClient",
                 "PlantDBClient", "PlantDBServer", "SyncApp", "SyncHistory", "TestDatabases",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -117,6 +120,67 @@ int64_t plantdb_peer_process(int fd) {
     socklen_t size = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) { return -1; }
     return (int64_t)peer.pid;
+}
+
+static int argument_count;
+static char **arguments;
+
+// glibc hands a constructor what main gets.
+__attribute__((constructor)) static void keep_arguments(int argc, char **argv) {
+    argument_count = argc;
+    arguments = argv;
+}
+
+int plantdb_argument_count(void) { return argument_count; }
+
+const char *plantdb_argument(int index) { return arguments[index]; }
+
+void plantdb_reserve_standard_descriptors(void) {
+    for (int fd = 0; fd <= 2; fd++) {
+        // The lowest free number is that of this one. Writing to what is open for reading fails, as it did.
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) open("/dev/null", O_RDONLY);
+    }
+}
+
+static void *wait_for_release(void *gate) {
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+// Above it, nobody means a limit of processes to be met.
+#define FEW_PROCESSES 1024
+#define MOST_THREADS 128
+
+int plantdb_adapt_to_limits(int threads, size_t bytes) {
+    struct rlimit space, processes;
+    int is_tight = getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
+    int is_few = getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur < FEW_PROCESSES;
+    if (!is_tight && !is_few) { return 0; }
+    if (is_tight) {
+        // By default each thread may reserve 64 MiB for malloc(3) and 8 MiB for its stack.
+        mallopt(M_ARENA_MAX, 1);
+        pthread_attr_t small;
+        pthread_attr_init(&small);
+        pthread_attr_setstacksize(&small, 1 << 20);
+        pthread_setattr_default_np(&small);
+        pthread_attr_destroy(&small);
+    }
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) { return -1; }
+    static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t made[MOST_THREADS];
+    int count = 0, error = 0;
+    pthread_mutex_lock(&gate);
+    while (count < threads && count < MOST_THREADS && error == 0) {
+        error = pthread_create(&made[count], NULL, wait_for_release, &gate);
+        if (error == 0) { count++; }
+    }
+    pthread_mutex_unlock(&gate);
+    while (count > 0) { pthread_join(made[--count], NULL); }
+    munmap(room, bytes);
+    errno = error;
+    return error == 0 ? 0 : -1;
 }
 
 static uint32_t crc32c_table[8][256];

@@ -27,16 +27,20 @@ public struct SFTPError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What was tried, on what, and what went wrong. Never a secret.
     public var message: String
 
+    /// In the words of ssh or the server, where there are any.
+    public var said: String?
+
     /// errno(3) of the local call that failed; nil: it was no local call.
     public var systemError: Int32?
 
-    public init(_ code: Code, _ message: String, systemError: Int32? = nil) {
+    public init(_ code: Code, _ message: String, said: String? = nil, systemError: Int32? = nil) {
         self.code = code
         self.message = message
+        self.said = said
         self.systemError = systemError
     }
 
-    public var description: String { message }
+    public var description: String { message + (said.map { " (\($0))" } ?? "") }
 
     public static func == (left: SFTPError, right: SFTPError) -> Bool { left.code == right.code }
     public func hash(into hasher: inout Hasher) { hasher.combine(code) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPlatform
 import Glibc
 import PlantDBCore
 import SFTPClient
@@ -45,33 +46,46 @@ struct Plantdb: AsyncParsableCommand {
     )
 
     static func main() async {
+        plantdb_reserve_standard_descriptors()
         // A reader of stdout that went away is an error of write(2), not the end of us.
         signal(SIGPIPE, SIG_IGN)
         if AskpassHelper.isWanted {
-            Glibc.exit(AskpassHelper.run(prompt: CommandLine.arguments.dropFirst().joined(separator: " ")))
+            Glibc.exit(AskpassHelper.run(prompt: givenArguments.map(readable).joined(separator: " ")))
         }
-        if let position = firstArgumentNotUTF8 {
-            // Swift would put other characters in its place, which may name something else.
+        var arguments: [String] = []
+        for (index, bytes) in givenArguments.enumerated() {
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                // Swift would put other characters in its place, which may name something else.
+                Running.shared.console.error(
+                    "argument \(index + 1) is not valid UTF-8: \(readable(bytes)); give names in UTF-8")
+                Glibc.exit(ExitStatus.usage.code)
+            }
+            arguments.append(text)
+        }
+        guard plantdb_adapt_to_limits(Self.threadCount, Self.memoryBytes) == 0 else {
             Running.shared.console.error(
-                "argument \(position) is not valid UTF-8: \(escaped(position)); give names in UTF-8")
-            Glibc.exit(ExitStatus.usage.code)
+                "error: memory or processes are limited too much here (ulimit -v, ulimit -u): "
+                    + "\(Self.threadCount) threads and \(Self.memoryBytes >> 20) MiB cannot be had "
+                    + "(\(String(cString: strerror(errno))))")
+            Glibc.exit(ExitStatus.error.code)
         }
-        let status = await status(of: Array(CommandLine.arguments.dropFirst()))
+        let status = await status(of: arguments)
         Glibc.exit(status.code)
     }
 
-    private static var firstArgumentNotUTF8: Int? {
-        (1..<max(1, Int(CommandLine.argc))).first { position in
-            guard let argument = CommandLine.unsafeArgv[position] else { return false }
-            return String(validatingCString: argument) == nil
+    /// What a run of any kind gets by with.
+    private static let (threadCount, memoryBytes): (Int32, Int) = (48, 64 << 20)
+
+    /// After the command's own name; not from Swift, which reads them from /proc.
+    private static var givenArguments: [[UInt8]] {
+        (1..<max(1, plantdb_argument_count())).compactMap(plantdb_argument).map { argument in
+            Array(UnsafeRawBufferPointer(start: argument, count: strlen(argument)))
         }
     }
 
     /// The bytes that are not ASCII by their numbers.
-    private static func escaped(_ position: Int) -> String {
-        guard let argument = CommandLine.unsafeArgv[position] else { return "" }
-        return (0..<strlen(argument)).map { index in
-            let byte = UInt8(bitPattern: argument[index])
+    private static func readable(_ bytes: [UInt8]) -> String {
+        bytes.map { byte in
             let digits = String(byte, radix: 16)
             return (0x20..<0x7f).contains(byte)
                 ? String(UnicodeScalar(byte)) : "\\x" + (digits.count < 2 ? "0" : "") + digits
@@ -119,7 +133,7 @@ struct Plantdb: AsyncParsableCommand {
         Running.shared.cancelOnSignal(work)
         do {
             try await work.value
-            return Running.shared.isBroken ? .brokenPipe : .inSync
+            return Running.shared.endingWell
         } catch {
             return Running.shared.isBroken ? .brokenPipe : say(error)
         }
@@ -143,7 +157,10 @@ struct Plantdb: AsyncParsableCommand {
             switch exitCode(for: error) {
             case .success:
                 let end = text.hasSuffix("\n") ? "" : "\n"
-                return Descriptor.writeAll(text + end, to: STDOUT_FILENO) ? .inSync : .brokenPipe
+                if Descriptor.writeAll(text + end, to: STDOUT_FILENO) { return .inSync }
+                if errno == EPIPE { return .brokenPipe }
+                Running.shared.console.error(Console.lostOutput(errno))
+                return .error
             case .validationFailure:
                 Running.shared.console.error(text)
                 return .usage

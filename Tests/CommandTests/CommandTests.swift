@@ -197,6 +197,38 @@ import Testing
         try folder.remove()
     }
 
+    @Test(
+        "Output that is lost is told, ends with 1, and keeps no run from its work",
+        arguments: [">/dev/full", ">&-"])
+    func lostOutput(_ redirection: String) throws {
+        func run(_ line: String) throws -> (status: Int32, diagnostics: String) {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "exec '\(PlantdbProcess.executable.path)' \(line) \(redirection)"]
+            process.environment = ProcessInfo.processInfo.environment.merging([
+                "PLANTDB_STATE": "", "PLANTDB_CONFIG": "",
+            ]) { $1 }
+            let errors = Pipe()
+            process.standardError = errors
+            try process.run()
+            let data = errors.fileHandleForReading.readDataToEndOfFile()
+            process.waitUntilExit()
+            return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        }
+        for line in ["sync -i '\(source)' '\(target)'", "scans '\(source)'", "--version"] {
+            let (status, diagnostics) = try run(line)
+            #expect(status == 1, "\(line): \(diagnostics)")
+            #expect(
+                diagnostics.components(separatedBy: "standard output cannot be written").count == 2,
+                "\(diagnostics)")
+            #expect(!diagnostics.contains("cancelled"))
+        }
+        #expect(try databaseDifferences(source, target) == [])
+        // Nothing that was said went into a file that got the free number.
+        #expect(try run("sync -q '\(source)' '\(target)'").status == 0)
+        try folder.remove()
+    }
+
     @Test func eventsAreJSONLinesAndEndWithASummary() throws {
         let report = folder.appending("report.json")
         let log = folder.appending("log")

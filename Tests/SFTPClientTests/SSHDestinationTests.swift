@@ -17,7 +17,10 @@ import Testing
 
     @Test(
         "Users that could be an option or a command are refused",
-        arguments: ["", "-l", "-oX=y", "a b", "a;b", "$(id)", "a:b", "a/b", "a\n", "a%h", "`a`", "a|b"])
+        arguments: [
+            "", "-l", "-oX=y", "a b", "a;b", "$(id)", "a:b", "a/b", "a\n", "a%h", "`a`", "a|b", "LAB\\",
+            "a\\$b",
+        ])
     func users(_ user: String) {
         #expect(throws: SFTPError.self) { try SSHDestination(host: "host", user: user) }
         #expect(throws: SFTPError.self) { try SSHDestination(host: "::1", user: user) }
@@ -36,6 +39,11 @@ import Testing
             destination.description
                 == (host.contains(":") ? "me@corp.com@[\(host)]:2222" : "me@corp.com@\(host):2222")
         )
+    }
+
+    @Test("An account of a Windows domain is one word of the command line") func domain() throws {
+        let arguments = try SSHDestination(host: "host", user: "LAB\\ada").arguments(asksPassword: false)
+        #expect(zip(arguments, arguments.dropFirst()).contains { $0 == "-l" && $1 == "LAB\\ada" })
     }
 
     private static func options(_ destination: SSHDestination, asksPassword: Bool = false) -> [String] {

@@ -80,6 +80,20 @@ int plantdb_open_process(pid_t process);
 // not look into another.
 int plantdb_copy_descriptor(int process, int fd);
 
+// What the process was started with, and an argument of it: Swift reads them from /proc, and knows none where
+// that is not mounted.
+int plantdb_argument_count(void);
+const char *plantdb_argument(int index);
+
+// Keeps the numbers of standard input, output and error from becoming those of other files where the process
+// was started without them: a message would be written into a database. Call it before any file is opened.
+void plantdb_reserve_standard_descriptors(void);
+
+// Where the address space or the number of processes is limited (RLIMIT_AS, RLIMIT_NPROC of getrlimit(2)): takes
+// less for each thread, and tries whether so many threads and bytes can be had, since the libraries that need them
+// end the process where they cannot. -1 with errno if not. Call it before any thread is made.
+int plantdb_adapt_to_limits(int threads, size_t bytes);
+
 // CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor where it can. Start with 0 and
 // go on with what the last call returned.
 uint32_t plantdb_crc32c(uint32_t crc, const void *bytes, size_t length);

@@ -159,11 +159,13 @@ public final class Directory: Sendable {
             let opened = plantdb_open_beneath(directory, path, flags | O_NOFOLLOW, mode)
             if opened >= 0 { return opened }
             let error = SystemError()
-            // Some sandboxes answer EPERM to calls they do not know.
-            guard error.number == ENOSYS else { throw error }
-            lacksOpenat2.store(true, ordering: .relaxed)
+            // Some sandboxes answer EPERM to calls that they do not know; whether it is the file that is
+            // refused, the older call tells.
+            guard error.number == ENOSYS || error.number == EPERM else { throw error }
         }
-        return try openByComponents(beneath: directory, path, flags: flags, mode: mode)
+        let opened = try openByComponents(beneath: directory, path, flags: flags, mode: mode)
+        lacksOpenat2.store(true, ordering: .relaxed)
+        return opened
     }
 
     /// The fallback without openat2; its own function so that tests can hold it to the same rules.
@@ -310,6 +312,32 @@ public final class Directory: Sendable {
         } catch { throw target.failure(error, "publish", targetPath) }
     }
 
+    /// Moves a directory with all it holds to where nothing is.
+    ///
+    /// What comes from the lower layer of an overlay cannot be renamed (EXDEV): there, its files are, one by
+    /// one, and the index first: without it, it is no scan any more.
+    func moveTree(_ path: String, to target: Directory, _ targetPath: String) throws(DatabaseError) {
+        do throws(DatabaseError) {
+            return try rename(path, to: target, targetPath, replaces: false)
+        } catch {
+            guard error.code == .unsupported, try status(of: path)?.kind == .directory else { throw error }
+        }
+        try target.makeDirectory(targetPath)
+        do throws(DatabaseError) {
+            let (old, new) = (try directory(path), try target.directory(targetPath))
+            let index = ScanPath.index.rawValue
+            let names = try old.entries().compactMap(\.text)
+            for name in names.filter({ $0 == index }) + names.filter({ $0 != index }) {
+                try old.moveTree(name, to: new, name)
+            }
+        } catch {
+            // Nothing was moved yet, or what was stays in view.
+            try target.removeIfEmpty(targetPath)
+            throw error
+        }
+        try remove(path, directory: true)
+    }
+
     static func rename(
         from: CInt, _ name: String, to: CInt, _ targetName: String, replaces: Bool
     ) throws(SystemError) {
@@ -319,8 +347,9 @@ public final class Directory: Sendable {
         }
         if plantdb_renameat2(from, name, to, targetName, UInt32(PLANTDB_RENAME_NOREPLACE)) == 0 { return }
         let error = SystemError()
-        // NFS and some FUSE file systems have no RENAME_NOREPLACE; there, look first.
-        guard error.number == EINVAL || error.number == ENOSYS else { throw error }
+        // NFS and some FUSE file systems have no RENAME_NOREPLACE, and sandboxes answer EPERM to what they do
+        // not know; there, look first.
+        guard [EINVAL, ENOSYS, EPERM].contains(error.number) else { throw error }
         var status = stat()
         guard fstatat(to, targetName, &status, AT_SYMLINK_NOFOLLOW) != 0 else { throw SystemError(EEXIST) }
         guard renameat(from, name, to, targetName) == 0 else { throw SystemError() }
@@ -331,11 +360,32 @@ public final class Directory: Sendable {
         guard fsync(descriptor) == 0 else { throw failure(SystemError(), "flush", ".") }
     }
 
-    /// Flushes everything of the file system that holds the directory.
-    func flushFileSystem() throws(DatabaseError) {
-        guard plantdb_syncfs(descriptor) == 0 else {
-            throw failure(SystemError(), "flush the file system of", ".")
+    /// Flushes all that is in it: at once, with what else its file system has pending, or one by one.
+    func flushContents() throws(DatabaseError) {
+        if flushesAtOnce {
+            guard plantdb_syncfs(descriptor) == 0 else {
+                throw failure(SystemError(), "flush the file system of", ".")
+            }
+            return
         }
+        for entry in try entries() {
+            guard let name = entry.text else { continue }
+            switch try kind(of: entry) {
+            case .directory: try directory(name).flushContents()
+            case .file: try flush(file: name)
+            case .symbolicLink, .special, nil: break
+            }
+        }
+        try flush()
+    }
+
+    /// Whether one syncfs(2) flushes all of it.
+    var flushesAtOnce: Bool { FileSystemKind(of: descriptor).syncfsFlushes }
+
+    func flush(file path: String) throws(DatabaseError) {
+        let opened = try open(path, flags: O_RDONLY | O_NONBLOCK)
+        defer { close(opened) }
+        guard fsync(opened) == 0 else { throw failure(SystemError(), "flush", path) }
     }
 
     func failure(_ error: SystemError, _ action: String, _ path: String) -> DatabaseError {

@@ -25,6 +25,17 @@ struct FileSystemKind {
         }
     }
 
+    /// Whether syncfs(2) brings everything to the disk. Others take it and do less: FUSE tells its server
+    /// nothing of it, and network file systems do not tell theirs.
+    var syncfsFlushes: Bool {
+        switch magic {
+        case 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010: true  // ext, XFS, Btrfs, F2FS
+        case 0xca45_1a4e, 0x2fc1_2fc1, 0x3153_464a, 0x482b: true  // bcachefs, ZFS, JFS, HFS+
+        case 0x0102_1994, 0x4d44, 0x2011_bab0, 0x7366_746e: true  // tmpfs, FAT, exFAT, NTFS
+        default: false
+        }
+    }
+
     /// Whether a copy may share the extents of its source, and so cost no space.
     var sharesExtents: Bool {
         switch magic {

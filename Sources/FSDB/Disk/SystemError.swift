@@ -17,8 +17,8 @@ struct SystemError: Error {
         case EEXIST: .alreadyExists
         case EACCES, EPERM, EROFS: .permissionDenied
         case ENOSPC, EDQUOT, EFBIG: .noSpace
-        case ENOTDIR, ELOOP, EXDEV: .conflict
-        case EINVAL, ENOSYS, EOPNOTSUPP: .unsupported
+        case ENOTDIR, ELOOP: .conflict
+        case EINVAL, ENOSYS, EOPNOTSUPP, EXDEV: .unsupported
         case ENAMETOOLONG, EILSEQ: .invalidName
         case ETIMEDOUT, EHOSTDOWN, ENETUNREACH, ESTALE, ENOTCONN: .unreachable
         default: .io
@@ -33,7 +33,10 @@ struct SystemError: Error {
         case ENOSPC: "; free some space and run the same command again"
         case EDQUOT: "; the quota is used up"
         case EMFILE: "; raise the limit of open files (ulimit -n)"
-        case ELOOP, EXDEV: "; a symbolic link stands in the way, and none is followed inside a database"
+        case ELOOP: "; a symbolic link stands in the way, and none is followed inside a database"
+        case EXDEV:
+            "; it lies on another file system than the database's root (a disk that is mounted below it), and "
+                + "nothing can be put there in one step: make that place a database of its own"
         case ENOTDIR: "; a file stands where a directory is needed"
         default: ""
         }

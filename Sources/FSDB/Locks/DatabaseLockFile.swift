@@ -7,16 +7,20 @@ import PlantDBCore
 /// Upstream's is empty and means by its existence that a process is connected; nothing tells
 /// whether that process lives, so it is always taken for live. Ours says who holds it and is
 /// held by flock(2): exclusive, or shared by several readers of a source. To upstream 0.14 a
-/// shared lock of ours looks like any other.
+/// shared lock of ours looks like any other. Where there is no flock it is as over SFTP: that its owner
+/// is gone must be proven, and a reader beside another goes by that one's lock.
 final class DatabaseLockFile: Sendable {
     static let name = DatabaseLayout.lock
 
     private let root: Directory
     private let descriptor: CInt
+    /// Whether the file is another reader's.
+    private let isGuest: Bool
 
-    private init(root: Directory, descriptor: CInt) {
+    private init(root: Directory, descriptor: CInt, isGuest: Bool = false) {
         self.root = root
         self.descriptor = descriptor
+        self.isGuest = isGuest
     }
 
     /// One attempt; blocks for no longer than a few system calls.
@@ -43,17 +47,22 @@ final class DatabaseLockFile: Sendable {
                         + ageText(age))
             }
             let holder = "\(owner.summary), for \(ageText(owner.ageSeconds))"
-            guard owner.isOfThisMachine, try Flock.tryLock(descriptor, mode) else {
-                return .held(by: "by " + holder)
-            }
+            guard owner.isOfThisMachine else { return .held(by: "by " + holder) }
+            let outcome = try Flock.attempt(descriptor, mode)
+            if outcome == .refused { return .held(by: "by " + holder) }
             guard try Flock.isNamed(descriptor, name, in: root.descriptor) else { return .raced }
-            if mode == .shared, owner.mode == .shared {
+            let isSurelyDead = outcome == .unsupported && owner.isProvenDead
+            if mode == .shared, owner.mode == .shared, !isSurelyDead {
                 keepsDescriptor = true
-                return .acquired(DatabaseLockFile(root: root, descriptor: descriptor))
+                return .acquired(
+                    DatabaseLockFile(root: root, descriptor: descriptor, isGuest: outcome == .unsupported))
             }
-            guard try Flock.tryLock(descriptor, .exclusive) else { return .raced }
+            switch outcome == .taken ? try Flock.attempt(descriptor, .exclusive) : outcome {
+            case .refused: return .raced
             // Nobody holds the flock. Who never held it, since it came over SFTP, may live.
-            guard owner.isDeadWithoutFlock else { return .held(by: "by " + holder) }
+            case .taken: guard owner.isDeadWithoutFlock else { return .held(by: "by " + holder) }
+            case .unsupported: guard isSurelyDead else { return .held(by: "by " + holder) }
+            }
             // Remove the file under an exclusive lock, then create our own.
             guard try Flock.isNamed(descriptor, name, in: root.descriptor) else { return .raced }
             guard unlinkat(root.descriptor, name, 0) == 0 || errno == ENOENT else { throw SystemError() }
@@ -64,10 +73,12 @@ final class DatabaseLockFile: Sendable {
     /// nil if the name is taken.
     private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile?
     {
-        let content = LockOwner.current(mode: mode, holdsFlock: true).encoded()
         do throws(SystemError) {
-            // Without a name first, so that the file appears complete and locked.
-            var descriptor = plantdb_openat(root.descriptor, ".", O_RDWR | plantdb_o_tmpfile, 0o644)
+            // Without a name first, so that the file appears complete and locked; the name comes by /proc.
+            var descriptor: CInt = -1
+            if access("/proc/self/fd", F_OK) == 0 {
+                descriptor = plantdb_openat(root.descriptor, ".", O_RDWR | plantdb_o_tmpfile, 0o644)
+            }
             let isUnnamed = descriptor >= 0
             if !isUnnamed {
                 // NFS, FAT and others have no unnamed files.
@@ -80,8 +91,9 @@ final class DatabaseLockFile: Sendable {
                 }
             }
             do throws(SystemError) {
-                _ = try Flock.tryLock(descriptor, mode)
-                try Descriptor.writeAll(descriptor, content)
+                let holdsFlock = try Flock.attempt(descriptor, mode) == .taken
+                try Descriptor.writeAll(
+                    descriptor, LockOwner.current(mode: mode, holdsFlock: holdsFlock).encoded())
                 // A power cut may leave the name without the content, and an empty lock is one of
                 // upstream's, which is never taken over.
                 guard fsync(descriptor) == 0 || errno == EINVAL else { throw SystemError() }
@@ -108,9 +120,10 @@ final class DatabaseLockFile: Sendable {
     /// Removes the file unless other readers share it. Called once.
     func release() {
         defer { Flock.unlockAndClose(descriptor) }
+        if isGuest { return }
         do throws(SystemError) {
             // Gives up a shared lock if it fails, which is what we want anyway.
-            guard try Flock.tryLock(descriptor, .exclusive),
+            guard try Flock.attempt(descriptor, .exclusive) != .refused,
                 try Flock.isNamed(descriptor, Self.name, in: root.descriptor)
             else { return }
             unlinkat(root.descriptor, Self.name, 0)
@@ -124,7 +137,7 @@ final class DatabaseLockFile: Sendable {
     static func inspect(in root: Directory) throws(DatabaseError) -> HeldLock? {
         guard let status = try root.status(of: name) else { return nil }
         let descriptor: CInt
-        do throws(SystemError) { descriptor = try root.openRaw(name, flags: O_RDONLY | O_NONBLOCK) } catch {
+        do throws(SystemError) { descriptor = try Flock.open(name, in: root) } catch {
             if error.number == ENOENT { return nil }
             throw root.failure(error, "open the lock", name)
         }
@@ -140,7 +153,11 @@ final class DatabaseLockFile: Sendable {
             }
             var isDead = false
             if owner.isOfThisMachine, owner.isDeadWithoutFlock {
-                isDead = try Flock.tryLock(descriptor, .exclusive)
+                switch try Flock.attempt(descriptor, .exclusive) {
+                case .taken: isDead = true
+                case .refused: break
+                case .unsupported: isDead = owner.isProvenDead
+                }
             }
             return HeldLock(
                 scope: .database, mode: owner.mode, state: isDead ? .dead : .live, owner: owner.summary,

@@ -3,15 +3,34 @@ import PlantDBCore
 
 /// flock(2), never waiting.
 enum Flock {
-    /// - Returns: false if somebody holds it in a mode that excludes `mode`.
-    static func tryLock(_ descriptor: CInt, _ mode: LockMode) throws(SystemError) -> Bool {
+    enum Outcome: Sendable {
+        case taken
+        /// Somebody holds it in a mode that excludes the one asked for.
+        case refused
+        /// It cannot be had here, and so nobody has it: file systems and sandboxes say so in many words.
+        case unsupported
+    }
+
+    static func attempt(_ descriptor: CInt, _ mode: LockMode) throws(SystemError) -> Outcome {
         let operation = (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB
         while flock(descriptor, operation) != 0 {
-            if errno == EWOULDBLOCK { return false }
-            if errno == EINTR { continue }
-            throw SystemError()
+            switch errno {
+            case EWOULDBLOCK: return .refused
+            case EINTR: continue
+            // EBADF: NFS 4, of a directory, or where the descriptor may not write.
+            case EBADF, EINVAL, ENOSYS, EOPNOTSUPP, ENOLCK, EPERM: return .unsupported
+            default: throw SystemError()
+            }
         }
-        return true
+        return .taken
+    }
+
+    /// Opens a file whose lock is to be tried: NFS 4 gives an exclusive one only to who may write.
+    static func open(_ name: String, in directory: Directory) throws(SystemError) -> CInt {
+        do throws(SystemError) { return try directory.openRaw(name, flags: O_RDWR | O_NONBLOCK) } catch {
+            guard [EACCES, EPERM, EROFS, EISDIR].contains(error.number) else { throw error }
+            return try directory.openRaw(name, flags: O_RDONLY | O_NONBLOCK)
+        }
     }
 
     /// Unlocks and closes.

@@ -36,12 +36,9 @@ enum LockInspection {
         guard let directory = try root.directoryIfPresent(scan.rawValue) else { return nil }
         let mode: LockMode
         do throws(SystemError) {
-            if try Flock.tryLock(directory.descriptor, .exclusive) { return nil }
-            mode = try Flock.tryLock(directory.descriptor, .shared) ? .shared : .exclusive
-        } catch {
-            // Where directories cannot be locked, nobody has locked one.
-            return nil
-        }
+            guard try Flock.attempt(directory.descriptor, .exclusive) == .refused else { return nil }
+            mode = try Flock.attempt(directory.descriptor, .shared) == .taken ? .shared : .exclusive
+        } catch { throw directory.failure(error, "look at the lock", ".") }
         return HeldLock(
             scope: .scan(scan), mode: mode, state: .live, owner: "a plantdb process of this machine",
             ageSeconds: nil, path: scan.rawValue)
@@ -54,12 +51,12 @@ enum LockInspection {
         var state = HeldLock.State.live
         var mode = (info?["lock_type"]?.string).flatMap(LockMode.init(rawValue:))
         do throws(SystemError) {
-            let descriptor = try locks.openRaw(name + ".lock", flags: O_RDONLY | O_NONBLOCK)
+            let descriptor = try Flock.open(name + ".lock", in: locks)
             defer { Flock.unlockAndClose(descriptor) }
-            if try Flock.tryLock(descriptor, .exclusive) {
+            if try Flock.attempt(descriptor, .exclusive) != .refused {
                 state = .dead
             } else if mode == nil {
-                mode = try Flock.tryLock(descriptor, .shared) ? .shared : .exclusive
+                mode = try Flock.attempt(descriptor, .shared) == .taken ? .shared : .exclusive
             }
         } catch {
             if error.number != ENOENT { throw locks.failure(error, "look at the lock", name + ".lock") }

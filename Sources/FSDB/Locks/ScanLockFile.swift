@@ -30,13 +30,9 @@ final class ScanLockFile: Sendable {
         do throws(SystemError) {
             let opened = try root.openRaw(scan.rawValue, flags: O_RDONLY | O_DIRECTORY)
             scanDirectory = opened
-            do throws(SystemError) {
-                guard try Flock.tryLock(opened, mode) else {
-                    return .held(by: "by another plantdb process of this machine")
-                }
-            } catch {
-                // NFS cannot lock a directory; the database's lock has to do there.
-                guard [EBADF, EOPNOTSUPP, ENOLCK, EINVAL].contains(error.number) else { throw error }
+            // NFS cannot lock a directory; the database's lock has to do there.
+            if try Flock.attempt(opened, mode) == .refused {
+                return .held(by: "by another plantdb process of this machine")
             }
         } catch {
             // A scan that does not exist yet has no directory to lock.
@@ -54,7 +50,7 @@ final class ScanLockFile: Sendable {
         var keepsDescriptor = false
         defer { if !keepsDescriptor { Flock.unlockAndClose(descriptor) } }
         do throws(SystemError) {
-            guard try Flock.tryLock(descriptor, mode) else {
+            if try Flock.attempt(descriptor, mode) == .refused {
                 return .held(by: holderText(of: scan.name, in: locks))
             }
             guard try Flock.isNamed(descriptor, lockName, in: locks.descriptor) else { return .raced }
@@ -79,14 +75,14 @@ final class ScanLockFile: Sendable {
             guard let name = entry.text, name.hasSuffix(".lock") else { continue }
             let descriptor: CInt
             do throws(SystemError) {
-                descriptor = try locks.openRaw(name, flags: O_RDONLY | O_NONBLOCK)
+                descriptor = try Flock.open(name, in: locks)
             } catch {
                 if error.number == ENOENT { continue }
                 throw locks.failure(error, "open the lock", name)
             }
             defer { Flock.unlockAndClose(descriptor) }
             do throws(SystemError) {
-                if try !Flock.tryLock(descriptor, mode) {
+                if try Flock.attempt(descriptor, mode) == .refused {
                     return "(a part of it) " + holderText(of: String(name.dropLast(5)), in: locks)
                 }
             } catch { throw locks.failure(error, "look at the lock", name) }
@@ -121,6 +117,7 @@ final class ScanLockFile: Sendable {
             "user": .string(LockOwner.userName), "timestamp": .number(WallClock.seconds),
             "pid": .number(Int(getpid())), "thread_id": .number(Int(pthread_self())),
             "host": .string(LockOwner.hostName), "program": .string(LockOwner.programName),
+            "boot": LockOwner.bootID.map(JSONValue.string) ?? .null,
         ]
         let bytes = info.pythonBytes()
         // In place and not atomic, as upstream does: nothing is decided on it.
@@ -145,14 +142,18 @@ final class ScanLockFile: Sendable {
                 let name = String(file.dropLast(5))
                 // Without a companion it was cut off between the two; upstream's say no program.
                 if let info = info(of: name, in: locks) {
+                    let boot = info["boot"]?.string
                     guard info["program"]?.string == LockOwner.programName,
-                        info["host"]?.string == LockOwner.hostName
+                        info["host"]?.string == LockOwner.hostName || boot != nil && boot == LockOwner.bootID
                     else { continue }
                 }
                 do throws(SystemError) {
                     let descriptor = try locks.openRaw(file, flags: O_RDWR | O_NONBLOCK)
                     defer { Flock.unlockAndClose(descriptor) }
-                    guard try FileStatus.of(descriptor).kind == .file else { continue }
+                    // Without flock(2) nothing tells whether its owner lives.
+                    guard try FileStatus.of(descriptor).kind == .file,
+                        try Flock.attempt(descriptor, .exclusive) == .taken
+                    else { continue }
                     removeFilesIfAlone(of: name, descriptor: descriptor, in: locks)
                 } catch {
                     continue
@@ -175,7 +176,7 @@ final class ScanLockFile: Sendable {
     /// holds locks nothing.
     private static func removeFilesIfAlone(of name: String, descriptor: CInt, in locks: Directory) {
         do throws(SystemError) {
-            guard try Flock.tryLock(descriptor, .exclusive),
+            guard try Flock.attempt(descriptor, .exclusive) != .refused,
                 try Flock.isNamed(descriptor, name + ".lock", in: locks.descriptor)
             else { return }
             // First, since nobody looks at it again once its lock file is gone.

@@ -71,7 +71,7 @@ struct Publication: Sendable {
         throws(DatabaseError)
     {
         try tree.finishDirectories()
-        if options.durability == .always { try tree.directory.flushFileSystem() }
+        if options.durability == .always { try tree.directory.flushContents() }
         do throws(DatabaseError) {
             try area.directory.rename(name, to: root, scan.rawValue, replaces: false)
         } catch {
@@ -107,7 +107,11 @@ struct Publication: Sendable {
         try remove(removals, from: target, current: current, area: area)
         for path in removals { parents.touch(path.parent) }
         if options.durability == .always {
-            try parents.touched.count > Self.singleFlushes ? target.flushFileSystem() : parents.flush()
+            if parents.touched.count > Self.singleFlushes, target.flushesAtOnce {
+                try target.flushContents()
+            } else {
+                try parents.flush()
+            }
             try target.flush()
         }
     }
@@ -122,17 +126,11 @@ struct Publication: Sendable {
         case .auto: files = staged.filter { $0.kind == .file && current.position(of: $0.path) != nil }
         case .always: files = staged.filter { $0.kind == .file }
         }
-        if files.count > Self.singleFlushes {
-            try tree.flushFileSystem()
+        if files.count > Self.singleFlushes, tree.flushesAtOnce {
+            try tree.flushContents()
             return true
         }
-        for entry in files {
-            let descriptor = try tree.open(entry.path.rawValue, flags: O_RDONLY)
-            defer { close(descriptor) }
-            guard fsync(descriptor) == 0 else {
-                throw tree.failure(SystemError(), "flush", entry.path.rawValue)
-            }
-        }
+        for entry in files { try tree.flush(file: entry.path.rawValue) }
         return !files.isEmpty
     }
 
@@ -259,11 +257,11 @@ struct ScanRemoval: Sendable {
                 // Files of the scan may be there already, from the same run.
                 let isTaken = try run.status(of: scan.rawValue) != nil
                 let name = isTaken ? scan.rawValue + "." + randomName() : scan.rawValue
-                try root.rename(scan.rawValue, to: run, name, replaces: false)
+                try root.moveTree(scan.rawValue, to: run, name)
                 if options.durability == .always { try run.flush() }
             } else {
                 let (_, directory) = try area.makeDirectory()
-                try root.rename(scan.rawValue, to: directory, "removed", replaces: false)
+                try root.moveTree(scan.rawValue, to: directory, "removed")
                 try directory.removeTree("removed")
             }
             if options.durability == .always { try root.directory(holding: scan).flush() }

@@ -39,15 +39,11 @@ final class StagingArea: Sendable {
             try parent.makeDirectory(name, mode: 0o700)
             guard let directory = try parent.directoryIfPresent(name) else { return nil }
             do throws(SystemError) {
-                guard try Flock.tryLock(directory.descriptor, .exclusive),
+                // NFS cannot lock a directory. The database's lock keeps others from reclaiming it.
+                guard try Flock.attempt(directory.descriptor, .exclusive) != .refused,
                     try Flock.isNamed(directory.descriptor, name, in: parent.descriptor)
                 else { return nil }
-            } catch {
-                // NFS cannot lock a directory. The database's lock keeps others from reclaiming it.
-                guard [EBADF, EOPNOTSUPP, ENOLCK, EINVAL].contains(error.number) else {
-                    throw directory.failure(error, "lock", ".")
-                }
-            }
+            } catch { throw directory.failure(error, "lock", ".") }
             return (name, directory)
         } catch {
             guard error.code == .notFound else {
@@ -78,11 +74,9 @@ final class StagingArea: Sendable {
         for entry in try parent.entries() {
             guard let name = entry.text, let abandoned = try parent.directoryIfPresent(name) else { continue }
             do throws(SystemError) {
-                guard try Flock.tryLock(abandoned.descriptor, .exclusive) else { continue }
-            } catch {
-                // Whether its owner lives cannot be told here; leave it.
-                continue
-            }
+                // Where it cannot be locked, nothing tells whether its owner lives; leave it.
+                guard try Flock.attempt(abandoned.descriptor, .exclusive) == .taken else { continue }
+            } catch { throw abandoned.failure(error, "look at the lock", ".") }
             try parent.removeTree(name)
         }
     }

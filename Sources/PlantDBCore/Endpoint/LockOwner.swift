@@ -90,9 +90,11 @@ package struct LockOwner: Sendable {
     }
 
     /// Whether it ran on this machine, as far as can be told. Disks are cloned with their
-    /// machine-id, and hosts share names: all that is known must agree.
+    /// machine-id, and hosts share names: all that is known must agree. Containers have names and
+    /// machine-ids of their own, but the boot of their machine, which no other shares.
     package var isOfThisMachine: Bool {
         if let hardware, let own = Self.hardwareAddress, hardware != own { return false }
+        if let boot, let own = Self.bootID, boot == own { return true }
         if let machine, let own = Self.machineID, machine != own { return false }
         return host == Self.hostName
     }
@@ -147,7 +149,7 @@ package struct LockOwner: Sendable {
         return String(cString: entry.pointee.pw_name)
     }()
 
-    private static let bootID: String? = firstLine(of: "/proc/sys/kernel/random/boot_id")
+    package static let bootID: String? = firstLine(of: "/proc/sys/kernel/random/boot_id")
 
     private static let ownNamespace: String? = {
         var buffer = [CChar](repeating: 0, count: 64)

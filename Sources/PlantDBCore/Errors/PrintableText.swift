@@ -11,7 +11,9 @@ extension String {
         guard needsEscape else { return self }
         var result = ""
         for scalar in unicodeScalars {
-            if scalar.isControl {
+            if let half = HalfSurrogate(scalar) {
+                result += "\\u" + String(half.unit, radix: 16)
+            } else if scalar.isControl {
                 let hex = String(scalar.value, radix: 16)
                 result += "\\x" + (hex.count < 2 ? "0" + hex : hex)
             } else {
@@ -23,6 +25,6 @@ extension String {
 }
 
 extension Unicode.Scalar {
-    /// C0, DEL or C1.
-    var isControl: Bool { value < 0x20 || (0x7f...0x9f).contains(value) }
+    /// C0, DEL or C1, or half a surrogate pair.
+    var isControl: Bool { value < 0x20 || (0x7f...0x9f).contains(value) || HalfSurrogate(self) != nil }
 }

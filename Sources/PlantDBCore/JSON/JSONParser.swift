@@ -9,8 +9,8 @@ extension JSONValue {
     ///
     /// - Throws: ``DatabaseError/Code/invalidData``, with line and column, if it is not JSON
     ///   in UTF-8, begins with a byte order mark (upstream's loader fails on it too), lies
-    ///   deeper than ``maximumDepth``, or holds half a surrogate pair (which Python accepts;
-    ///   no Swift string can carry it, and nothing is rewritten that was not understood).
+    ///   deeper than ``maximumDepth``, or holds a character that stands for half a surrogate pair here
+    ///   (``HalfSurrogate``).
     public init(parsing bytes: some Collection<UInt8>) throws(DatabaseError) {
         var parser = JSONParser(bytes: Array(bytes))
         self = try parser.document()
@@ -28,6 +28,7 @@ private struct JSONParser {
         if bytes.starts(with: [0xef, 0xbb, 0xbf]) {
             throw failure("it begins with a byte order mark; save it without one", at: 0)
         }
+        if let place = HalfSurrogate.position(in: bytes) { throw failure(HalfSurrogate.refusal, at: place) }
         skipSpace()
         if position == bytes.count {
             throw failure(bytes.isEmpty ? "it is empty" : "there is nothing but space", at: position)
@@ -192,19 +193,21 @@ private struct JSONParser {
         case UInt8(ascii: "t"): text.append(0x09)
         case UInt8(ascii: "u"):
             var value = try hexadecimal(at: start)
-            if (0xd800...0xdbff).contains(value) {
-                guard current == UInt8(ascii: "\\"), position + 1 < bytes.count,
-                    bytes[position + 1] == UInt8(ascii: "u")
-                else { throw failure("half a surrogate pair cannot be read", at: start) }
+            if (0xd800...0xdbff).contains(value), current == UInt8(ascii: "\\"), position + 1 < bytes.count,
+                bytes[position + 1] == UInt8(ascii: "u")
+            {
+                let next = position
                 position += 2
                 let low = try hexadecimal(at: start)
-                guard (0xdc00...0xdfff).contains(low) else {
-                    throw failure("half a surrogate pair cannot be read", at: start)
+                if (0xdc00...0xdfff).contains(low) {
+                    value = 0x10000 + (value - 0xd800) << 10 + (low - 0xdc00)
+                } else {
+                    position = next
                 }
-                value = 0x10000 + (value - 0xd800) << 10 + (low - 0xdc00)
             }
-            guard let scalar = Unicode.Scalar(value) else {
-                throw failure("half a surrogate pair cannot be read", at: start)
+            let scalar = Unicode.Scalar(value) ?? HalfSurrogate.scalar(for: UInt16(truncatingIfNeeded: value))
+            guard value <= 0xffff || HalfSurrogate(scalar) == nil else {
+                throw failure(HalfSurrogate.refusal, at: start)
             }
             text.append(contentsOf: String(scalar).utf8)
         default: throw failure("this escape does not exist", at: start)

@@ -86,7 +86,12 @@ private struct JSONWriter {
             case "\u{08}": output.append(contentsOf: "\\b".utf8)
             case "\u{0c}": output.append(contentsOf: "\\f".utf8)
             case " "..."~": output.append(UInt8(truncatingIfNeeded: scalar.value))
-            default: for unit in String(scalar).utf16 { escape(unit) }
+            default:
+                if let half = HalfSurrogate(scalar) {
+                    escape(half.unit)
+                } else {
+                    for unit in String(scalar).utf16 { escape(unit) }
+                }
             }
         }
         output.append(UInt8(ascii: "\""))

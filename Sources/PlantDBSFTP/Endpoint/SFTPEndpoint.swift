@@ -47,7 +47,9 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         -> SFTPEndpoint
     {
         let host = access.destination.description
-        let sharing = await ConnectionSharing.make(for: access.destination)
+        var corrected = access
+        let sharing = await ConnectionSharing.make(for: &corrected.destination)
+        let access = corrected
         let connect: SFTPConnections.Connect = { isFirst async throws(SFTPError) in
             var destination = access.destination
             if isFirst {

@@ -35,7 +35,10 @@ extension DatabaseError {
             default: code = .io
             }
         }
-        return DatabaseError(code, "cannot \(what)\(advice)", cause: error.message, scan: scan, path: path)
+        // Without words of ssh's own, those of the server are all there is.
+        let reason = error.said == nil ? advice : ": \(error.message)\(advice)"
+        return DatabaseError(
+            code, "cannot \(what)\(reason)", cause: error.said ?? error.message, scan: scan, path: path)
     }
 }
 

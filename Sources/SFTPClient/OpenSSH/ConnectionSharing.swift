@@ -24,8 +24,13 @@ public final class ConnectionSharing: Sendable {
 
     /// nil: the user's configuration shares connections already, which is left as it is; or there
     /// is no place for a socket.
-    public static func make(for destination: SSHDestination) async -> ConnectionSharing? {
-        guard await !isConfigured(destination) else { return nil }
+    ///
+    /// - Parameter destination: is corrected where that configuration would keep ssh from bringing answers.
+    public static func make(for destination: inout SSHDestination) async -> ConnectionSharing? {
+        guard let configuration = await configuration(for: destination) else { return nil }
+        destination.corrections = configuration.compactMap { corrections[$0] }
+        let isConfigured = configuration.contains { $0.hasPrefix("controlpath ") && $0 != "controlpath none" }
+        guard !isConfigured else { return nil }
         var template = Array("/tmp/plantdb-ssh-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { return nil }
         return ConnectionSharing(
@@ -56,14 +61,20 @@ public final class ConnectionSharing: Sendable {
         return result
     }
 
-    /// What ssh makes of all its configuration files, by its own account (ssh(1), `-G`).
-    private static func isConfigured(_ destination: SSHDestination) async -> Bool {
+    /// OpenSSH before 8.7 neither lists these nor takes them.
+    private static let corrections = [
+        "stdinnull yes": "StdinNull=no", "forkafterauthentication yes": "ForkAfterAuthentication=no",
+        "sessiontype none": "SessionType=default", "sessiontype subsystem": "SessionType=default",
+    ]
+
+    /// What ssh makes of all its configuration files, by its own account (ssh(1), `-G`); nil: it does not say.
+    private static func configuration(for destination: SSHDestination) async -> [String]? {
         await Blocking.value {
             let child: ChildProcess
             do throws(SFTPError) {
                 child = try ChildProcess(
                     "ssh", ["-G"] + destination.arguments(asksPassword: false), usesTerminal: false)
-            } catch { return true }
+            } catch { return nil }
             defer { child.release() }
             var output: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 16 << 10)
@@ -72,10 +83,8 @@ public final class ConnectionSharing: Sendable {
                 if count > 0 { output += buffer[..<count] }
                 if count == 0 || count < 0 && errno != EINTR { break }
             }
-            guard child.end() == .code(0) else { return true }
-            return String(decoding: output, as: UTF8.self).split(separator: "\n").contains {
-                $0.hasPrefix("controlpath ") && $0 != "controlpath none"
-            }
+            guard child.end() == .code(0) else { return nil }
+            return String(decoding: output, as: UTF8.self).split(separator: "\n").map(String.init)
         }
     }
 }

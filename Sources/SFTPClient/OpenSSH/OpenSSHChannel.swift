@@ -4,7 +4,6 @@ import Glibc
 /// hosts, and OpenSSH's own checks.
 public struct OpenSSHChannel: SFTPChannel {
     private let child: ChildProcess
-    private let destination: SSHDestination
     private let pauses: LoginPauses
 
     public var input: CInt { child.output }
@@ -23,8 +22,7 @@ public struct OpenSSHChannel: SFTPChannel {
             environment: askpass?.environment ?? [:],
             usesTerminal: destination.isInteractive && askpass == nil)
         askpass?.admit(child.process)
-        return OpenSSHChannel(
-            child: child, destination: destination, pauses: LoginPauses(of: child.process))
+        return OpenSSHChannel(child: child, pauses: LoginPauses(of: child.process))
     }
 
     public func wasGreeted() { pauses.end() }
@@ -35,7 +33,7 @@ public struct OpenSSHChannel: SFTPChannel {
         pauses.end()
         // The server ends with its input, and ssh with the server.
         child.closeInput()
-        return OpenSSHFailure.error(of: child.end(), saying: child.complaints, destination)
+        return OpenSSHFailure.error(of: child.end(), saying: child.complaints)
     }
 
     public func release() { child.release() }

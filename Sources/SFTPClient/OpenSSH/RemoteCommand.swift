@@ -46,8 +46,8 @@ public struct RemoteCommand: Sendable {
         case .code(let status) where status != 255:
             return Outcome(status: status, output: output, complaints: child.complaints)
         default:
-            throw OpenSSHFailure.error(of: exit, saying: child.complaints, destination)
-                ?? SFTPError(.connectionLost, "\(destination.description): ssh ended early")
+            throw OpenSSHFailure.error(of: exit, saying: child.complaints)
+                ?? SFTPError(.connectionLost, "ssh ended early")
         }
     }
 

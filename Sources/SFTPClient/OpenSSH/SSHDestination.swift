@@ -15,11 +15,14 @@ public struct SSHDestination: Sendable, Hashable {
     /// Put AES-GCM before OpenSSH's other ciphers: a third faster where the processor has AES.
     /// It overrides `Ciphers` of the user's configuration, and an option of that name overrides it.
     public var prefersFastCipher = true
+    /// Options of the user's configuration that would leave us without the server's answers, undone.
+    var corrections: [String] = []
     /// nil: what the user's configuration says.
     var sharing: ConnectionSharing.Role?
 
     /// - Throws: `invalidArgument` for a host or user that could be taken for an option or a
-    ///   command (CVE-2017-1000117): a host is letters, digits, `.`, `-`, `_`, or an IPv6 address.
+    ///   command (CVE-2017-1000117): a host is letters, digits, `.`, `-`, `_`, or an IPv6 address; a user
+    ///   may have `+`, `@`, and the `\` of a Windows domain besides.
     public init(host: String, user: String? = nil, port: UInt16? = nil) throws(SFTPError) {
         let isIPv6 = host.contains(":")
         let allowed: (UInt8) -> Bool = { byte in
@@ -39,9 +42,11 @@ public struct SSHDestination: Sendable, Hashable {
         if let user {
             let isName: (UInt8) -> Bool = { byte in
                 allowed(byte) && ![UInt8(ascii: ":"), UInt8(ascii: "%")].contains(byte)
-                    || [UInt8(ascii: "+"), UInt8(ascii: "@")].contains(byte)
+                    || [UInt8(ascii: "+"), UInt8(ascii: "@"), UInt8(ascii: "\\")].contains(byte)
             }
-            guard !user.isEmpty, user.utf8.count <= 64, !user.hasPrefix("-"), user.utf8.allSatisfy(isName)
+            // ssh refuses a backslash at the end, which could hide what follows it from a shell.
+            guard !user.isEmpty, user.utf8.count <= 64, !user.hasPrefix("-"), !user.hasSuffix("\\"),
+                user.utf8.allSatisfy(isName)
             else {
                 throw SFTPError(.invalidArgument, "“\(user.printableASCII)” is not the name of a user")
             }
@@ -66,8 +71,9 @@ public struct SSHDestination: Sendable, Hashable {
         for option in options { result += ["-o", option] }
         var defaults = [
             "ClearAllForwardings=yes", "PermitLocalCommand=no", "ConnectTimeout=30", "ServerAliveInterval=15",
-            "ServerAliveCountMax=4", "EscapeChar=none",
+            "ServerAliveCountMax=4", "EscapeChar=none", "RemoteCommand=none",
         ]
+        defaults += corrections
         if acceptsNewHostKey {
             defaults.append("StrictHostKeyChecking=accept-new")
         } else if !isInteractive || asksPassword {

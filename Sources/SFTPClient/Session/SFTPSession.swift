@@ -276,10 +276,14 @@ public final class SFTPSession: Sendable {
         guard isFirst else { return }
         wakeWriter.signal()
         let channel = channel
-        let known = await Blocking.value { channel.end() }
-        var final = Self.cause(known, reason)
-        // It was reached once.
-        if final.code == .unreachable { final.code = .connectionLost }
+        var known = await Blocking.value { channel.end() }
+        // It was reached once, and let us in: of all that may be said on the way, only a lost connection is news.
+        switch known?.code {
+        case .connectionLost, nil: break
+        case .unreachable: known?.code = .connectionLost
+        default: known = nil
+        }
+        let final = Self.cause(known, reason)
         let orphans = state.withLock { state in
             state.end = final
             return state.table.takeAll()

@@ -65,7 +65,12 @@ extension JSONValue {
             case "\u{0}"..."\u{1f}", "\u{7f}"..."\u{9f}":
                 let hex = String(scalar.value, radix: 16)
                 text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: text.unicodeScalars.append(scalar)
+            default:
+                if let half = HalfSurrogate(scalar) {
+                    text += "\\u" + String(half.unit, radix: 16)
+                } else {
+                    text.unicodeScalars.append(scalar)
+                }
             }
         }
         text += "\""

@@ -28,8 +28,9 @@ final class Console: Sendable {
         var output = [UInt8]()
         var barIsDrawn = false
         var lastProgress: ContinuousClock.Instant?
-        var isClosed = false
-        var onBrokenPipe: (@Sendable () -> Void)?
+        /// Why nothing more can be written: errno(3).
+        var outputError: Int32?
+        var onOutputError: (@Sendable (Int32) -> Void)?
         var bar = ProgressBar(glyphs: .unicode)
     }
 
@@ -43,11 +44,10 @@ final class Console: Sendable {
         self.state = Mutex(state)
     }
 
-    /// Whether nobody reads stdout any more.
-    var isBroken: Bool { state.withLock { $0.isClosed } }
-
-    /// Called once, when stdout turns out to be closed.
-    func onBrokenPipe(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.onBrokenPipe = body } }
+    /// Called once, when stdout cannot be written, with errno(3): EPIPE where nobody reads it any more.
+    func onOutputError(_ body: @escaping @Sendable (Int32) -> Void) {
+        state.withLock { $0.onOutputError = body }
+    }
 
     /// A line of data, even when quiet. Held back until ``flush()`` or 32 kB.
     func data(_ line: String, logged: Bool = true) {
@@ -125,12 +125,23 @@ final class Console: Sendable {
         }
         guard !state.output.isEmpty else { return }
         defer { state.output.removeAll(keepingCapacity: true) }
-        guard !state.isClosed else { return }
+        guard state.outputError == nil else { return }
         if !Descriptor.writeAll(state.output, to: STDOUT_FILENO) {
-            state.isClosed = true
-            state.onBrokenPipe?()
-            state.onBrokenPipe = nil
+            let number = errno
+            state.outputError = number
+            if number != EPIPE {
+                let line = Self.lostOutput(number)
+                log?.write(line)
+                Descriptor.writeAll(line + "\n", to: STDERR_FILENO)
+            }
+            state.onOutputError?(number)
+            state.onOutputError = nil
         }
+    }
+
+    static func lostOutput(_ number: Int32) -> String {
+        "error: standard output cannot be written, and what it should hold is lost "
+            + "(\(String(cString: strerror(number))))"
     }
 }
 

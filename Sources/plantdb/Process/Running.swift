@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// What the process as a whole knows of the command that runs: where it speaks, and what to
@@ -8,7 +9,7 @@ final class Running: Sendable {
     private struct State {
         var console = Console()
         var cancel: (@Sendable () -> Void)?
-        var isBroken = false
+        var outputError: Int32?
         var atStop = ""
     }
 
@@ -18,10 +19,11 @@ final class Running: Sendable {
     var console: Console {
         get { state.withLock { $0.console } }
         set {
-            newValue.onBrokenPipe { [self] in
+            newValue.onOutputError { [self] number in
+                // Without a reader there is no use in going on; a full disk, say, is no reader's will.
                 state.withLock { state in
-                    state.isBroken = true
-                    return state.cancel
+                    state.outputError = number
+                    return number == EPIPE ? state.cancel : nil
                 }?()
             }
             state.withLock { $0.console = newValue }
@@ -35,12 +37,21 @@ final class Running: Sendable {
     }
 
     /// Whether stdout's reader went away.
-    var isBroken: Bool { state.withLock { $0.isBroken } }
+    var isBroken: Bool { state.withLock { $0.outputError == EPIPE } }
+
+    /// How a command ends that did what it should, but for what may have become of its output.
+    var endingWell: ExitStatus {
+        switch state.withLock({ $0.outputError }) {
+        case nil: .inSync
+        case EPIPE: .brokenPipe
+        default: .error
+        }
+    }
 
     func cancelOnSignal(_ work: Task<Void, any Error>) {
         let alreadyBroken = state.withLock { state in
             state.cancel = { work.cancel() }
-            return state.isBroken
+            return state.outputError == EPIPE
         }
         if alreadyBroken { work.cancel() }
         SignalWatch.start(

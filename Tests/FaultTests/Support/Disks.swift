@@ -60,6 +60,21 @@ final class MemoryDisk: MountedDisk {
     }
 }
 
+/// An overlay (overlayfs), whose lower layer is the folder `lower` of a disk.
+final class OverlayDisk: MountedDisk {
+    private let disk: MountedDisk
+
+    init(on disk: MountedDisk) throws {
+        self.disk = disk
+        try super.init()
+        try shell("mkdir", "-p", disk.path + "/lower", disk.path + "/upper", disk.path + "/work")
+        try mount([
+            "-t", "overlay", "-o",
+            "lowerdir=\(disk.path)/lower,upperdir=\(disk.path)/upper,workdir=\(disk.path)/work", "overlay",
+        ])
+    }
+}
+
 /// A file system in a file, with a power switch (ext4).
 final class LoopDisk: MountedDisk {
     enum Kind { case ext4, ext4Casefold, fat }

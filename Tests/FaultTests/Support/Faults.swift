@@ -33,6 +33,12 @@ enum Machine {
         return true
     }()
 
+    static let hasOverlay: Bool = {
+        guard hasTmpfs else { return false }
+        do { _ = try OverlayDisk(on: MemoryDisk(kilobytes: 256)) } catch { return false }
+        return true
+    }()
+
     static func path(of program: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         for folder in path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin"] {

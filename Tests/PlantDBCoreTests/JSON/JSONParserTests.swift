@@ -57,10 +57,29 @@ struct JSONParserTests {
         "\"\\x\"",
         "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "1 2", "[] []", "'a'", "// a\n1", "\u{feff}{}",
         "\u{a0}1",
-        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
     ])
     func refuses(_ text: String) {
         #expect(failure(Array(text.utf8))?.code == .invalidData)
+    }
+
+    @Test("Half a surrogate pair, which Python reads and writes, comes out as it went in")
+    func carriesHalvesOfSurrogatePairs() throws {
+        for text in [
+            #""\ud800""#, #""\udc00\udfff""#, #""\ud83dA""#, #""\ud83d\ud83d\ude00""#, #""é\uDBFF.jpg""#,
+            #"{"\udcff": "\u00e9"}"#,
+        ] {
+            let value = try parse(text)
+            #expect(try parse(value.pythonText()) == value, "\(text)")
+            let folded = value.pythonText(indent: 0).filter { !$0.isWhitespace }.lowercased()
+            #expect(
+                folded == text.replacing("é", with: #"\u00e9"#).filter { !$0.isWhitespace }.lowercased())
+        }
+        #expect(try parse(#""\ud83d""#) != parse(#""\ude00""#))
+        #expect(try parse(#""\ud83d""#).string?.printable == #"\ud83d"#)
+        // The characters that stand for them cannot be told from them.
+        #expect(failure(Array("\"\u{10d83d}\"".utf8))?.code == .invalidData)
+        #expect(failure(Array(#""\udbf6\udc3d""#.utf8))?.code == .invalidData)
+        #expect(failure(Array("\"\u{10d7ff}\u{10e000}\"".utf8)) == nil)
     }
 
     @Test func refusesWhatIsNotUTF8() {
