@@ -86,6 +86,77 @@ import ZipStream
         }
     }
 
+    @Test("What stands before a server is told as what it is")
+    func inBetween() async throws {
+        let cases: [([UInt8], DatabaseError.Code, String)] = [
+            (
+                answer(301, "", type: "text/html", headers: ["Location: https://lab.example.org/"]),
+                .notADatabase,
+                "https://lab.example.org/"
+            ),
+            (
+                answer(
+                    401, "<h1>401</h1>", type: "text/html", headers: ["WWW-Authenticate: Basic realm=\"lab\""]
+                ),
+                .authentication, "login of its own"
+            ),
+            (
+                answer(407, "", type: "text/html", headers: ["Proxy-Authenticate: Basic realm=\"lab\""]),
+                .authentication, "http_proxy"
+            ),
+            (answer(403, "<h1>403</h1>", type: "text/html"), .permissionDenied, "does not allow"),
+            (answer(500, "<h1>500</h1>", type: "text/html"), .io, "log"),
+        ]
+        for (bytes, code, words) in cases {
+            let found = try await errors(of: try ScriptedServer { _ in bytes })
+            #expect(found.map(\.code) == [code] && found[0].message.contains(words), "\(found)")
+        }
+        // And in the middle of a run.
+        let gate = answer(401, "", type: "text/html", headers: ["WWW-Authenticate: Negotiate"])
+        let found = try await errors(of: try server { $0.path == "/archive/plant" ? gate : nil })
+        #expect(
+            found.map(\.code) == [.authentication] && found[0].message.contains("login of its own"),
+            "\(found)")
+        let large = try await errors(
+            of: try server { $0.path == "/archive/plant" ? answer(413, "", type: "text/html") : nil })
+        #expect(
+            large.map(\.code) == [.unsupported] && large[0].message.contains("client_max_body_size"),
+            "\(large)")
+    }
+
+    @Test("A proxy of the environment is the way, and is named where it fails")
+    func proxy() async throws {
+        let server = try server { _ in nil }
+        // Asked for a tunnel, it has another opinion.
+        let proxy = try ScriptedServer { _ in answer(403, "", type: "text/html") }
+        let environment = ["https_proxy": "http://ada:geheim@" + proxy.url.dropFirst("http://".count)]
+        func failure(_ url: String, _ environment: [String: String]) async throws -> DatabaseError? {
+            var access = HTTPAccess(try ServerAddress(url))
+            (access.environment, access.connectTimeout) = (environment, .seconds(2))
+            do throws(DatabaseError) {
+                _ = try await PlantDBRestClient(access)
+                return nil
+            } catch { return error }
+        }
+        for isGone in [false, true] {
+            if isGone { proxy.stop() }
+            let error = try #require(try await failure("https://plants.example", environment))
+            #expect(error.code == .unreachable && error.message.contains("(https_proxy)"), "\(error)")
+            #expect(!error.description.contains("geheim"))
+        }
+        let asked = try #require(proxy.requests.first)
+        #expect(asked.method == "CONNECT" && asked.path == "plants.example:443", "\(asked)")
+        #expect(asked.headers["proxy-authorization"]?.hasPrefix("Basic ") == true, "\(asked)")
+        let direct = try #require(try await failure("http://plants.invalid", ["http_proxy": "http://web:1"]))
+        #expect(direct.code == .unreachable && direct.message.contains("http_proxy"), "\(direct)")
+        // This machine is never reached by a proxy.
+        var local = HTTPAccess(try ServerAddress(server.url))
+        local.environment = ["all_proxy": environment["https_proxy"] ?? ""]
+        let near = try await PlantDBRestClient(local)
+        await near.close()
+        server.stop()
+    }
+
     @Test("A port that speaks something else is no lost connection")
     func otherProtocol() async throws {
         let found = try await errors(of: try server { _ in Array("SSH-2.0-OpenSSH_9.2\r\n".utf8) })

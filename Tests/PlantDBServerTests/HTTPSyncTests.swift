@@ -39,6 +39,32 @@ import Testing
         return report
     }
 
+    @Test(
+        "A certificate that has expired is told so; one of nobody known is not",
+        .enabled(if: TestCertificate.isAvailable, "CERTIFICATES NOT TESTED: openssl is missing"),
+        arguments: [true, false])
+    func certificates(hasExpired: Bool) async throws {
+        let source = folder.appending("source")
+        try SampleDatabase.plants(1).write(to: source)
+        let certificate = try TestCertificate(hasExpired: hasExpired)
+        let server = TestRestApiServer(databasePath: source, tls: certificate)
+        try await server.start()
+        var access = RemoteAccess()
+        if hasExpired { access.certificateAuthority = certificate.certificatePath }
+        let location = try #require(server.baseURL)
+        do throws(DatabaseError) {
+            let opened = try await openDatabase(location, as: .source, access: access)
+            await opened.close()
+            Issue.record("it was taken")
+        } catch {
+            #expect(error.code == .authentication, "\(error)")
+            #expect(error.message.contains("expired on") == hasExpired, "\(error)")
+            #expect(error.message.contains("--cacert") != hasExpired, "\(error)")
+        }
+        try await server.stop()
+        try folder.remove()
+    }
+
     enum Side: CaseIterable { case local, server }
 
     @Test(

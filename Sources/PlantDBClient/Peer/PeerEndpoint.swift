@@ -214,7 +214,8 @@ public final class PeerEndpoint: DatabaseEndpoint {
         guard !(200..<300).contains(answer.status) else { return }
         let body = try await answer.collect(upTo: 1 << 20)
         if let error = DatabaseError(peerBody: body) { throw error }
-        throw .status(answer.status, of: location.description)
+        if (300..<400).contains(answer.status) { throw DatabaseError(.unreachable, answer.redirectText) }
+        throw answer.foreignLogin ?? .status(answer.status, of: location.description)
     }
 
     private static func id(in body: [UInt8]) throws(DatabaseError) -> String {

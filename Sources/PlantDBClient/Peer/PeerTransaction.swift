@@ -188,7 +188,7 @@ extension DatabaseError {
                 .authentication, "\(server) wants to know who you are: give --token-file")
         case 403: DatabaseError(.permissionDenied, "\(server) does not allow this to whoever you are")
         case 404: DatabaseError(.notFound, "\(server) does not know what it was asked for")
-        case 413: DatabaseError(.noSpace, "\(server) takes nothing that large")
+        case 413: .tooLarge("\(server) refused what was sent", cause: "status 413")
         case 429, 502, 503, 504:
             DatabaseError(.unreachable, "\(server) is busy or half there (status \(status)); try again later")
         case 507: DatabaseError(.noSpace, "\(server) has no space left")

@@ -54,14 +54,16 @@ public final class PlantDBRestClient: Sendable {
             _ = try await answer.collect(upTo: 1 << 20)
             guard let place = answer.headers.first(name: "location"),
                 place.hasSuffix("/" + RestDialect.versionedBase)
-            else { return nil }
+            else { throw DatabaseError(.notADatabase, answer.redirectText) }
             answer = try await transport.send(.GET, RestDialect.versionedBase)
             (isVersioned, base) = (true, nil)
         }
         let body = try await answer.collect(upTo: maximumAnswerBytes)
         switch answer.status {
         case 200: break
-        case 429, 502, 503, 504:
+        case 300..<400: throw DatabaseError(.notADatabase, answer.redirectText)
+        case 401, 407: throw answer.foreignLogin ?? .status(answer.status, of: transport.address.description)
+        case 403, 429, 500..<600:
             throw RestFailure.error(
                 status: answer.status, body: body, server: transport.address.description,
                 doing: "show its home page")
@@ -149,9 +151,9 @@ public final class PlantDBRestClient: Sendable {
     /// - Throws: what the server says went wrong.
     func check(_ answer: HTTPAnswer, doing: String) async throws(DatabaseError) {
         guard !(200..<300).contains(answer.status) else { return }
-        throw RestFailure.error(
-            status: answer.status, body: try await answer.collect(upTo: 1 << 20),
-            server: address.description, doing: doing)
+        let body = try await answer.collect(upTo: 1 << 20)
+        throw answer.foreignLogin
+            ?? RestFailure.error(status: answer.status, body: body, server: address.description, doing: doing)
     }
 
     /// A small answer, whole.

@@ -39,7 +39,7 @@ enum RestFailure {
                 "the login was refused or is over; give --user with --password-file or --ask-pass")
         case 403: error(.permissionDenied, "it does not allow this to whoever you are")
         case 404: error(.notFound, "it does not have it, or shows it to others only")
-        case 413: error(.noSpace, "it takes nothing that large")
+        case 413: .tooLarge(failed, cause: cause)
         case 429: error(.unreachable, "it is asked too often, perhaps by somebody else too; try again later")
         case 502, 503, 504: error(.unreachable, "it is busy or half there; try again later")
         case 507: error(.noSpace, "it has no space left")

@@ -23,6 +23,13 @@ extension DatabaseError {
         case let error as HTTPClientError
         where error == .readTimeout || error == .deadlineExceeded || error == .writeTimeout:
             return DatabaseError(.unreachable, "\(address) stopped answering; run the same command again")
+        case let error as HTTPClientError where error == .proxyAuthenticationRequired:
+            return DatabaseError(
+                .authentication,
+                "\(address) was not reached: a proxy on the way wants another login, as http://user:password@proxy:3128"
+            )
+        case let error as HTTPClientError where error == .invalidProxyResponse:
+            return DatabaseError(.unreachable, "\(address) was not reached: a proxy on the way refuses it")
         case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
             return DatabaseError(
                 .authentication,

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -21,6 +22,8 @@ public struct HTTPAccess: Sendable {
     /// commit.
     public var archiveTimeout: Duration = .seconds(600)
     public var connectTimeout: Duration = .seconds(10)
+    /// Where `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` are looked up.
+    public var environment = ProcessInfo.processInfo.environment
 
     public init(_ address: ServerAddress) { self.address = address }
 }
@@ -32,6 +35,7 @@ public struct HTTPAccess: Sendable {
 public final class HTTPTransport: Sendable {
     public let address: ServerAddress
     private let client: HTTPClient
+    private let proxy: HTTPProxy?
     /// For answers that are long in coming.
     private let patientClient: HTTPClient
     private let authorization: Mutex<BearerToken?>
@@ -53,8 +57,10 @@ public final class HTTPTransport: Sendable {
                     + "--send-token-unencrypted")
         }
         authorization = Mutex(access.token)
+        proxy = try HTTPProxy(for: address, in: access.environment)
         var configuration = HTTPClient.Configuration()
         configuration.httpVersion = .http1Only
+        configuration.proxy = proxy?.configuration
         configuration.redirectConfiguration = .disallow
         configuration.decompression = .disabled
         configuration.timeout.connect = .init(access.connectTimeout)
@@ -162,7 +168,21 @@ public final class HTTPTransport: Sendable {
             let response = try await (isPatient ? patientClient : client)
                 .execute(request, timeout: .hours(24))
             return HTTPAnswer(response, address: address)
-        } catch { throw .http(error, to: address) }
+        } catch { throw await explained(.http(error, to: address)) }
+    }
+
+    /// Says what the error itself does not tell: dates of a certificate, and a proxy on the way.
+    private func explained(_ error: DatabaseError) async -> DatabaseError {
+        var error = error
+        if let proxy {
+            if error.code == .unreachable || error.code == .authentication {
+                error.message += "; \(proxy.note)"
+            }
+        } else if error.code == .authentication, let complaint = await CertificateDates.complaint(of: address)
+        {
+            error.message = "the certificate of \(address) \(complaint)"
+        }
+        return error
     }
 }
 

@@ -14,15 +14,25 @@ public final class TestCertificate: Sendable {
         public var description: String
     }
 
-    public init() throws {
+    /// - Parameter hasExpired: yesterday; otherwise it is valid for two days.
+    public init(hasExpired: Bool = false) throws {
         folder = try TemporaryDirectory()
         certificatePath = folder.appending("certificate.pem")
         keyPath = folder.appending("key.pem")
-        let arguments = [
+        try Self.openssl([
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", "/CN=plantdb test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-days", "2",
             "-keyout", keyPath, "-out", certificatePath,
-        ]
+        ])
+        if hasExpired {
+            try Self.openssl([
+                "openssl", "x509", "-in", certificatePath, "-signkey", keyPath, "-days", "-1", "-out",
+                certificatePath,
+            ])
+        }
+    }
+
+    private static func openssl(_ arguments: [String]) throws {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
