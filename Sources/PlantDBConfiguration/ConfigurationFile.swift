@@ -120,7 +120,10 @@ public struct ConfigurationFile: Sendable {
         let lock = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard lock >= 0 else { throw unwritable(String(cString: strerror(errno))) }
         defer { close(lock) }
-        guard flock(lock, LOCK_EX) == 0 else { throw unwritable(String(cString: strerror(errno))) }
+        // A home directory by NFS cannot be locked; of two changes at once there, one may be lost.
+        guard flock(lock, LOCK_EX) == 0 || [EBADF, EINVAL, ENOSYS, EOPNOTSUPP, ENOLCK].contains(errno) else {
+            throw unwritable(String(cString: strerror(errno)))
+        }
         let next = try body(try text())
         do {
             try Data(next.utf8).write(to: file, options: .atomic)

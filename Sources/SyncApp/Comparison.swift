@@ -28,7 +28,7 @@ struct Comparison: Sendable {
             let isLocked = failure.errors.contains { $0.code == .locked }
             rows.append(
                 ComparisonRow(
-                    scan: failure.scan?.rawValue ?? "", state: isLocked ? .locked : .incomplete, files: nil,
+                    scan: failure.name.printable, state: isLocked ? .locked : .incomplete, files: nil,
                     moveFiles: 0, moveBytes: 0, deleteFiles: 0, unresolved: 0,
                     message: failure.errors.first?.description))
         }

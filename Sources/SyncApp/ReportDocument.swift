@@ -31,7 +31,7 @@ struct ReportDocument: Codable, Sendable {
         notices = report.notices.map(\.message)
         scans = report.scans.filter { $0.outcome != .unchanged || !$0.errors.isEmpty }.map {
             Scan(
-                scan: $0.scan?.rawValue ?? "", outcome: $0.outcome.rawValue, counts: $0.counts,
+                scan: $0.name, outcome: $0.outcome.rawValue, counts: $0.counts,
                 errors: $0.errors.map(\.description), seconds: $0.seconds)
         }
     }

@@ -44,6 +44,15 @@ public struct RecordedRun: Sendable, Hashable {
     public var ended: ModificationTime?
     public var state: State
 
+    /// Whether it ended with another code than 0, or without any.
+    public var hasFailed: Bool {
+        switch state {
+        case .running: false
+        case .unfinished: true
+        case .finished(let outcome): outcome.exitCode != 0
+        }
+    }
+
     /// nil while it has not finished.
     public var seconds: Double? {
         ended.map { (Double($0.nanoseconds) - Double(begun.nanoseconds)) / 1e9 }

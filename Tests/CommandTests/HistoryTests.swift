@@ -27,7 +27,7 @@ import Testing
 
         let list = try plantdb("history", environment: environment).lines
         try #require(list.count == 2)
-        #expect(list[0].contains("exit 10") && list[0].hasSuffix("\(nowhere) → \(target)"))
+        #expect(list[0].contains("no database (exit 10)") && list[0].hasSuffix("\(nowhere) → \(target)"))
         #expect(list[1].contains("done") && list[1].hasSuffix("\(source) → \(target)"))
         let last = try plantdb("history", "--last", "1", environment: environment).lines
         // Columns are as wide as what stands in them.
@@ -53,6 +53,58 @@ import Testing
         try folder.remove()
     }
 
+    @Test("The morning sees by name what the night left, and what went wrong alone where it asks for that")
+    func inWords() throws {
+        try SampleDatabase.plants(2, images: 3, seed: 2).write(to: source)
+        #expect(try plantdb("sync", source, target, environment: environment).status == 0)
+        // Newer at the target, of the same size.
+        let image = "/plant_0/images/00000_rgb.jpg"
+        try setModificationTime(target + image, ModificationTime(seconds: 1_800_000_000))
+        let quiet = try plantdb("sync", "-q", source, target, environment: environment)
+        #expect(quiet.status == 4 && quiet.output == "", "\(quiet)")
+        #expect(
+            quiet.diagnostics.split(separator: "\n").count == 1
+                && quiet.diagnostics.contains("1 file still differs"))
+        let runs = try plantdb("history", environment: environment).lines
+        #expect(runs.count == 2 && runs[0].contains("differences left (exit 4)"))
+        let failed = try plantdb("history", "--failed", "--since", "1d", environment: environment).lines
+        #expect(failed.count == 1 && failed[0].contains("(exit 4)"))
+        #expect(
+            try plantdb("history", "--since", "1ms", environment: environment).diagnostics.contains(
+                "no such runs"))
+        let run = String(try #require(failed.first?.split(separator: " ").first))
+        // As it was then, whatever becomes of the files.
+        try removeTree(target + image)
+        #expect(
+            try plantdb("history", run, environment: environment).lines
+                .contains("differs plant_0/images/00000_rgb.jpg"))
+
+        try removeTree(source + "/plant_1")
+        let removal = try plantdb(
+            "sync", source, target, "--delete", "--max-delete", "100%", environment: environment)
+        #expect(removal.status == 0, "\(removal)")
+        let last = try plantdb("history", "--last", "1", environment: environment).lines
+        let lines = try plantdb(
+            "history", String(try #require(last.first?.split(separator: " ").first)), environment: environment
+        ).lines
+        #expect(lines.contains { $0.hasPrefix("moved   1 scan, 1 file") }, "\(lines)")
+        #expect(lines.contains("removed 1 scan"), "\(lines)")
+        try folder.remove()
+    }
+
+    @Test("A history that cannot be kept is told in a sentence, and keeps no run from its work")
+    func noPlaceForIt() throws {
+        let outcome = try plantdb(
+            "sync", source, target, environment: ["PLANTDB_STATE": "/proc/nowhere/state"])
+        #expect(outcome.status == 0)
+        let warning = outcome.diagnostics.split(separator: "\n").filter { $0.hasPrefix("warning") }
+        #expect(
+            warning.count == 1 && warning[0].contains("/proc/nowhere")
+                && warning[0].hasSuffix("(No such file or directory)"), "\(warning)")
+        #expect(!outcome.diagnostics.contains("NS"))
+        try folder.remove()
+    }
+
     @Test func scansThatWereLeftAloneAreCounted() throws {
         #expect(
             try plantdb("sync", source, target, "--min-age", "30000d", environment: environment).status == 0)
@@ -62,6 +114,7 @@ import Testing
             try plantdb("history", run, environment: environment).lines.contains {
                 $0.hasPrefix("alone   1 scan ") && $0.hasSuffix("(the same command with -n -v names it)")
             })
+        #expect(try plantdb("history", run, environment: environment).lines.contains("waits   plant_0"))
         try folder.remove()
     }
 

@@ -152,6 +152,31 @@ import Testing
         try folder.remove()
     }
 
+    @Test("A folder whose name no scan can have is called by that name, once a line")
+    func unspeakableScan() throws {
+        try FileManager.default.copyItem(atPath: source + "/plant_0", toPath: source + "/my scan")
+        try FileManager.default.createDirectory(
+            atPath: source + "/models", withIntermediateDirectories: false)
+        let outcome = try plantdb("sync", source, target)
+        #expect(outcome.status == 3)
+        #expect(outcome.lines.contains { $0.hasPrefix("my scan: failed") }, "\(outcome.output)")
+        #expect(outcome.diagnostics.contains("note: models is not carried"), "\(outcome.diagnostics)")
+        try folder.remove()
+    }
+
+    @Test("The message of an event needs no other field to be understood")
+    func wholeMessages() throws {
+        let outcome = try plantdb("sync", "--json", source, "http://127.0.0.1:1")
+        let event = try JSONValue(
+            parsing: Array(try #require(outcome.lines.first { $0.contains("\"event\":\"error\"") }).utf8))
+        #expect(event["message"]?.string?.contains("Connection refused") == true, "\(event)")
+        #expect(event["cause"]?.string == "Connection refused")
+        let login = try plantdb("sync", "--json", source, "ssh://127.0.0.1:1/db")
+        #expect(login.output.contains("nobody listens there"), "\(login.output)")
+        #expect(login.output.components(separatedBy: "(ssh: connect").count == 3, "\(login.output)")
+        try folder.remove()
+    }
+
     @Test("diff --json says to programs too why there is no plan")
     func failureOfDiff() throws {
         let outcome = try plantdb("diff", "--json", source, folder.appending("nowhere"))

@@ -158,6 +158,41 @@ extension Faults {
         }
 
         @Test(
+            "A name that the target's file system does not take is told as that, and so are two that are one",
+            .enabled(
+                if: Machine.hasLoopDevice && Machine.path(of: "mount.exfat-fuse") != nil
+                    && Machine.path(of: "mkfs.exfat") != nil,
+                "NAMES ON exFAT NOT TESTED: needs root, loop devices, exfat-fuse and exfatprogs"))
+        func namesOfTheTarget() async throws {
+            let folder = try TemporaryDirectory()
+            let source = folder.appending("source")
+            var database = SampleDatabase()
+            for scan in ["Plant", "plant", "good"] { try database.add(scan, .minimal(scan)) }
+            var tree = try SampleTree.minimal("odd")
+            try tree.file("images/2023:12:25.jpg", "x")
+            try tree.writeIndex()
+            try database.add("odd", tree)
+            try database.write(to: source)
+            let image = folder.appending("image")
+            try shell("truncate", "-s", "64M", image)
+            try shell("mkfs.exfat", image)
+            try shell("mkdir", folder.appending("disk"))
+            let device = try shell("losetup", "-f", "--show", image).output.split(separator: "\n").joined()
+            try shell("mount.exfat-fuse", device, folder.appending("disk"))
+            let run = try await Command.run(
+                ["sync", source, folder.appending("disk/target"), "--transfers", "1"])
+            try shell("umount", folder.appending("disk"))
+            try shell("losetup", "-d", device)
+            #expect(run.code == 3, "\(run)")
+            #expect(
+                run.errors.contains("2023:12:25.jpg") && run.errors.contains("takes no such name"), "\(run)")
+            #expect(run.errors.contains("plant and “Plant” have one name"), "\(run.errors)")
+            #expect(!run.errors.contains("run the same command again"), "\(run.errors)")
+            #expect(run.output.contains("2 created"), "\(run.output)")
+            try folder.remove()
+        }
+
+        @Test(
             "A scan on another disk than its database is refused by that reason",
             .enabled(if: Machine.hasTmpfs, "A DISK BELOW THE ROOT NOT TESTED: needs root and tmpfs"))
         func diskBelowTheRoot() async throws {

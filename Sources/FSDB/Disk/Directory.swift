@@ -76,6 +76,9 @@ public final class Directory: Sendable {
         return entries.sorted { $0.name.lexicographicallyPrecedes($1.name) }
     }
 
+    /// Those of its entries that are text.
+    func names() throws(DatabaseError) -> [String] { try entries().compactMap(\.text) }
+
     /// What an entry is, also where the file system tells no kinds; a directory for all one knows where it
     /// cannot be asked for, its name being no text. nil: it has gone meanwhile.
     func kind(of entry: Entry) throws(DatabaseError) -> FileStatus.Kind? {
@@ -212,7 +215,7 @@ public final class Directory: Sendable {
             return true
         } catch {
             if error.number == EEXIST, try status(of: path)?.kind == .directory { return false }
-            throw failure(error, "make the directory", path)
+            throw creationFailure(error, "make the directory", path)
         }
     }
 
@@ -309,7 +312,7 @@ public final class Directory: Sendable {
                     try Self.rename(from: from, name, to: to, targetName, replaces: replaces)
                 }
             }
-        } catch { throw target.failure(error, "publish", targetPath) }
+        } catch { throw target.creationFailure(error, "publish", targetPath) }
     }
 
     /// Moves a directory with all it holds to where nothing is.
@@ -326,7 +329,7 @@ public final class Directory: Sendable {
         do throws(DatabaseError) {
             let (old, new) = (try directory(path), try target.directory(targetPath))
             let index = ScanPath.index.rawValue
-            let names = try old.entries().compactMap(\.text)
+            let names = try old.names()
             for name in names.filter({ $0 == index }) + names.filter({ $0 != index }) {
                 try old.moveTree(name, to: new, name)
             }
@@ -386,6 +389,14 @@ public final class Directory: Sendable {
         let opened = try open(path, flags: O_RDONLY | O_NONBLOCK)
         defer { close(opened) }
         guard fsync(opened) == 0 else { throw failure(SystemError(), "flush", path) }
+    }
+
+    /// Of something that was to get a name.
+    func creationFailure(_ error: SystemError, _ action: String, _ path: String) -> DatabaseError {
+        guard error.mayRefuseName(path) else { return failure(error, action, path) }
+        return DatabaseError(
+            .invalidName, "cannot \(action) \(self.path.printable)/\(path.printable): \(TargetNames.advice)",
+            cause: error.text, path: path.printable)
     }
 
     func failure(_ error: SystemError, _ action: String, _ path: String) -> DatabaseError {

@@ -25,6 +25,11 @@ struct SystemError: Error {
         }
     }
 
+    /// Whether it may be what a file system says that does not take such a name: they have no word for it.
+    func mayRefuseName(_ path: String) -> Bool {
+        [ENOENT, EINVAL, EILSEQ, EPERM, EACCES].contains(number) && TargetNames.holdsUncommon(path)
+    }
+
     /// What to do about it, where that can be said.
     private var advice: String {
         switch number {

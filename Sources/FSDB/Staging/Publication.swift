@@ -28,9 +28,7 @@ struct Publication: Sendable {
             }
             return nil
         case (nil, .some):
-            throw DatabaseError(
-                .conflict, "scan \(scan) has appeared on the target meanwhile; run the same command again",
-                scan: scan)
+            throw try nameIsTaken()
         case (.some, nil):
             throw DatabaseError(
                 .conflict, "scan \(scan) has vanished from the target meanwhile; run the same command again",
@@ -76,11 +74,13 @@ struct Publication: Sendable {
             try area.directory.rename(name, to: root, scan.rawValue, replaces: false)
         } catch {
             guard error.code == .alreadyExists else { throw error }
-            throw DatabaseError(
-                .conflict, "scan \(scan) has appeared on the target meanwhile; run the same command again",
-                scan: scan)
+            throw try nameIsTaken()
         }
         if options.durability == .always { try root.directory(holding: scan).flush() }
+    }
+
+    private func nameIsTaken() throws(DatabaseError) -> DatabaseError {
+        .nameIsTaken(scan, among: try root.directory(holding: scan).names())
     }
 
     // MARK: An update

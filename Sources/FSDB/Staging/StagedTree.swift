@@ -53,6 +53,11 @@ final class StagedTree: LocalFileReceiver {
                         + "which does not tell upper and lower case or Unicode spellings apart; rename one",
                     scan: scan, path: entry.path.rawValue)
             }
+            if error.mayRefuseName(String(entry.path.name)) {
+                throw DatabaseError(
+                    .invalidName, "cannot stage \(entry.path) of scan \(scan): \(TargetNames.advice)",
+                    cause: error.text, scan: scan, path: entry.path.rawValue)
+            }
             throw error.error(
                 "stage \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
         }

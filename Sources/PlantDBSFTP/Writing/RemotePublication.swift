@@ -29,10 +29,11 @@ struct RemotePublication: Sendable {
                     .conflict, "the timelapse of scan \(scan) is not on the target", scan: scan)
             }
             guard found == nil else {
-                throw DatabaseError(
-                    .conflict,
-                    "scan \(scan) has appeared on the target meanwhile; run the same command again",
-                    scan: scan)
+                let entries = try await translating("look at scan \(scan)", scan: scan) {
+                    () async throws(SFTPError) in try await session.entries(ofDirectory: path.parent)
+                }
+                throw .nameIsTaken(
+                    scan, among: entries.compactMap { String(validating: $0.bytes, as: UTF8.self) })
             }
             return nil
         }

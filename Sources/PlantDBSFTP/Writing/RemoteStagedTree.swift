@@ -82,7 +82,14 @@ final class RemoteStagedTree: Sendable {
     }
 
     func failure(_ error: SFTPError, _ entry: FileEntry) -> DatabaseError {
-        .sftp(error, "stage \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
+        let what = "stage \(entry.path) of scan \(scan)"
+        guard case .status(let status) = error.code,
+            [.noSuchFile, .failure, .permissionDenied].contains(status),
+            TargetNames.holdsUncommon(String(entry.path.name))
+        else { return .sftp(error, what, scan: scan, path: entry.path.rawValue) }
+        return DatabaseError(
+            .invalidName, "cannot \(what): perhaps \(TargetNames.advice)", cause: error.message, scan: scan,
+            path: entry.path.rawValue)
     }
 
     func explained(_ failures: [DatabaseError]) async -> [DatabaseError] {

@@ -73,6 +73,16 @@ public struct ScanReport: Sendable {
     }
 }
 
+extension ScanReport {
+    /// The scan's, or that of a folder whose name no scan can have.
+    public var name: String { scan?.rawValue ?? errors.lazy.compactMap(\.path).first ?? "" }
+}
+
+extension ScanFailure {
+    /// As ``ScanReport/name``.
+    public var name: String { scan?.rawValue ?? errors.lazy.compactMap(\.path).first ?? "" }
+}
+
 /// Files and bytes of one scan or of all.
 public struct ScanCounts: Sendable, Hashable, Codable {
     /// Published.

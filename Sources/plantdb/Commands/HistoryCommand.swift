@@ -15,6 +15,8 @@ struct HistoryCommand: ParsableCommand {
             EXAMPLES
               How did the last nights go?
                 plantdb history --last 7
+              What went wrong since yesterday?
+                plantdb history --failed --since 1d
               What did one run do?
                 plantdb history 20261126T020000Z-3f1a
             """
@@ -25,6 +27,14 @@ struct HistoryCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("How many runs to list.", valueName: "n"), transform: Transforms.positive)
     var last: Int = 20
+
+    @Flag(help: "Only runs that failed, left differences, or never ended.")
+    var failed = false
+
+    @Option(
+        help: ArgumentHelp("Only runs that began so long ago at most (90m, 12h, 1d).", valueName: "duration"),
+        transform: Transforms.duration)
+    var since: Duration?
 
     @Flag(help: "One JSON object a line; with RUN, its summary as --report has it.")
     var json = false
@@ -46,11 +56,20 @@ struct HistoryCommand: ParsableCommand {
                 for line in try HistoryText.lines(recorded, report: report) { console.data(line) }
             }
         } else {
-            let runs = try history.list(last: last)
+            let runs = try wantedRuns(of: history)
             let lines = json ? runs.map { HistoryText.json(of: $0).jsonLine } : HistoryText.lines(runs)
             for line in lines { console.data(line) }
-            if runs.isEmpty && !json { console.note("no runs") }
+            if runs.isEmpty && !json { console.note(failed || since != nil ? "no such runs" : "no runs") }
         }
         console.flush()
+    }
+
+    private func wantedRuns(of history: RunHistory) throws(DatabaseError) -> [RecordedRun] {
+        guard failed || since != nil else { return try history.list(last: last) }
+        let oldest = since.map { Double(WallClock.now.nanoseconds) - $0 / .nanoseconds(1) } ?? -.infinity
+        let runs = try history.list().filter {
+            Double($0.begun.nanoseconds) >= oldest && (!failed || $0.hasFailed)
+        }
+        return Array(runs.prefix(last))
     }
 }

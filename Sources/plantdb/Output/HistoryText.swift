@@ -32,13 +32,15 @@ enum HistoryText {
             lines.append("ended   \(CalendarText.local(ended)), after \(Durations.text(seconds: seconds))")
         }
         lines.append("state   \(word(for: run.state))")
+        let summary = try report.map { (report) throws(DatabaseError) in try JSONValue(parsing: report.utf8) }
         if case .finished(let outcome) = run.state {
+            let removed = summary?["scans"]?["removed"]?.int ?? 0
             lines.append(
-                "moved   \(Sizes.count(outcome.scansPublished, "scan")), "
+                "moved   \(Sizes.count(max(0, outcome.scansPublished - removed), "scan")), "
                     + "\(Sizes.count(outcome.filesMoved, "file")), \(Sizes.bytes(outcome.bytesMoved))")
+            if removed > 0 { lines.append("removed \(Sizes.count(removed, "scan"))") }
         }
-        guard let report else { return lines }
-        let summary = try JSONValue(parsing: report.utf8)
+        guard let summary else { return lines }
         if let alone = summary["scans"]?["notSelected"]?.int, alone > 0 {
             lines.append(
                 "alone   \(Sizes.count(alone, "scan")) that --where or --min-age left out "
@@ -49,20 +51,28 @@ enum HistoryText {
                 "left    \(Sizes.count(left, "file")) that \(left == 1 ? "differs" : "differ") "
                     + "(the same command with -n -i lists \(left == 1 ? "it" : "them"))")
         }
+        for file in summary["unresolved"]?.array ?? [] {
+            lines.append("differs \((file.string ?? "–").printable)")
+        }
+        for scan in summary["waiting"]?.array ?? [] {
+            lines.append("waits   \((scan.string ?? "–").printable)")
+        }
         if let deleted = summary["totals"]?["filesDeleted"]?.int, deleted > 0 {
             lines.append("deleted \(Sizes.count(deleted, "file"))")
         }
         for scan in summary["perScan"]?.array ?? [] {
-            let name = scan["scan"]?.string ?? "–"
+            let name = scan["scan"]?.string ?? scan["errors"]?.array?.first?["path"]?.string ?? "–"
             lines.append("scan    \(name.printable): \((scan["outcome"]?.string ?? "–").printable)")
         }
         for notice in summary["notices"]?.array ?? [] {
             lines.append("note    \((notice["message"]?.string ?? "–").printable)")
         }
         for error in summary["errors"]?.array ?? [] {
-            let place = error["scan"]?.string.map { "\($0.printable): " } ?? ""
-            let cause = error["cause"]?.string.map { " (\($0.printable))" } ?? ""
-            lines.append("error   \(place)\((error["message"]?.string ?? "–").printable)\(cause)")
+            let message = error["message"]?.string ?? "–"
+            // Each is said once, whichever release wrote it.
+            let place = error["scan"]?.string.map { message.contains($0) ? "" : "\($0.printable): " } ?? ""
+            let cause = error["cause"]?.string.map { message.contains($0) ? "" : " (\($0.printable))" } ?? ""
+            lines.append("error   \(place)\(message.printable)\(cause)")
         }
         return lines
     }
@@ -92,7 +102,8 @@ enum HistoryText {
         case .running: "running"
         case .unfinished: "unfinished"
         case .finished(let outcome) where outcome.exitCode == 0: "done"
-        case .finished(let outcome): "exit \(outcome.exitCode)"
+        case .finished(let outcome):
+            "\(ExitStatus(code: outcome.exitCode).words) (exit \(outcome.exitCode))"
         }
     }
 }

@@ -157,7 +157,7 @@ struct JSONEvents: Sendable {
     }
 
     /// The end of a run; always the last event, and what `--report` writes.
-    func summary(_ report: SyncReport, exitCode: Int32) -> JSONValue {
+    func summary(_ report: SyncReport, exitCode: Int32, left: LeftAlone = LeftAlone()) -> JSONValue {
         func scans(_ outcome: ScanReport.Outcome) -> JSONValue {
             .number(report.scans.reduce(0) { $0 + ($1.outcome == outcome ? 1 : 0) })
         }
@@ -185,6 +185,8 @@ struct JSONEvents: Sendable {
                             .object(JSONObject(Self.members(of: $0)))
                         })
                 ),
+                ("unresolved", .array(left.unresolved.map(JSONValue.string))),
+                ("waiting", .array(left.waiting.map(JSONValue.string))),
                 // Those of scans that were left out are many, and counted above.
                 (
                     "notices",
@@ -244,7 +246,7 @@ struct JSONEvents: Sendable {
     static func object(of error: DatabaseError) -> JSONValue {
         .object(
             JSONObject([
-                ("code", .string(error.code.rawValue)), ("message", .string(error.message)),
+                ("code", .string(error.code.rawValue)), ("message", .string(error.description)),
                 ("cause", .optional(error.cause)), ("scan", .optional(error.scan?.rawValue)),
                 ("path", .optional(error.path)),
             ]))

@@ -70,7 +70,7 @@ enum ReportText {
         ]
         for (count, name) in rest where count > 0 { parts.append("\(Sizes.grouped(count)) \(name)") }
         parts.append(Durations.text(seconds: report.seconds))
-        return "\(report.scan.map { "\($0)" } ?? "(no scan)"): " + parts.joined(separator: ", ")
+        return "\(report.name.printable): " + parts.joined(separator: ", ")
     }
 
     /// What was not carried, however quiet the run: nobody should find it missing later.

@@ -14,6 +14,8 @@ final class SyncPrinter: Sendable {
     private let target: String
     private let runID: RunID
     private let ending: RunEnding
+    /// For the history: in the morning nobody can ask for it any more.
+    private let left = Mutex(LeftAlone())
     private let lastProgress = Mutex<ContinuousClock.Instant?>(nil)
 
     init(
@@ -58,6 +60,7 @@ final class SyncPrinter: Sendable {
 
     private func show(_ plan: SyncPlan, isDryRun: Bool) {
         for notice in plan.notices { say(notice) }
+        left.withLock { $0 = LeftAlone(plan) }
         if itemizes && events == nil && !console.isQuiet {
             ItemizedLine.lines(of: plan, showsEqual: console.isVerbose) { console.data($0) }
         }
@@ -70,7 +73,8 @@ final class SyncPrinter: Sendable {
     }
 
     private func say(_ notice: SyncNotice) {
-        let place = notice.scan.map { "\($0.printable): " } ?? ""
+        // Most messages name it themselves.
+        let place = notice.scan.map { notice.message.contains($0) ? "" : "\($0.printable): " } ?? ""
         let line = "note: \(place)\(notice.message.printable)"
         switch notice.kind {
         // Left out because it was asked for: worth a line only to who wants every line.
@@ -106,13 +110,20 @@ final class SyncPrinter: Sendable {
         console.flush()
         if let events {
             for error in result.errors { console.data(events.error(error).jsonLine, logged: false) }
-            console.data(events.summary(result, exitCode: status.code).jsonLine, logged: false)
+            console.data(
+                events.summary(result, exitCode: status.code, left: left.withLock { $0 }).jsonLine,
+                logged: false)
         }
         for line in ReportText.errorLines(result) { console.error(line) }
         let unresolved = result.totals.filesUnresolved
-        if unresolved > 0 { console.note(ReportText.unresolvedLine(unresolved)) }
+        if unresolved > 0 {
+            let line = ReportText.unresolvedLine(unresolved)
+            // The one thing that such a run has to say, however quiet.
+            status == .differences ? console.error(line) : console.note(line)
+        }
         console.flush()
-        let summary = summaryWriter.summary(result, exitCode: status.code).jsonLine
+        let summary = summaryWriter.summary(result, exitCode: status.code, left: left.withLock { $0 })
+            .jsonLine
         let unwritten = await ending.take(result, exitCode: status.code, summary: summary)
         if status != .inSync { throw status }
         if let unwritten { throw ExitStatus(unwritten) }

@@ -1,3 +1,4 @@
+import Glibc
 import PlantDBCore
 import SyncEngine
 
@@ -102,6 +103,27 @@ struct ExitStatus: Sendable, Hashable {
         .verification, .noSpace, .deletionGuard, .authentication, .locked, .unreachable, .interrupted,
         .partial, .sourceChanged,
     ]
+
+    /// Of a run that is over, in a list.
+    var words: String {
+        switch self {
+        case .inSync: "done"
+        case .usage: "wrong usage"
+        case .partial: "done in part"
+        case .differences: "differences left"
+        case .noDatabase: "no database"
+        case .locked: "locked"
+        case .authentication: "not let in"
+        case .sourceChanged: "source changed"
+        case .deletionGuard: "too much to delete"
+        case .verification: "damaged on the way"
+        case .noSpace: "no space"
+        case .unreachable: "unreachable"
+        case .brokenPipe: "nobody listened"
+        case .signal(SIGHUP), .signal(SIGINT), .signal(SIGTERM): "stopped"
+        default: "failed"
+        }
+    }
 
     /// For the help.
     static let table = """
