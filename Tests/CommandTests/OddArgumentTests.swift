@@ -164,6 +164,21 @@ import Testing
         try folder.remove()
     }
 
+    @Test("--where tells a key that is absent from one with another value")
+    func absentKey() throws {
+        try SampleDatabase.plants(3).write(to: source)
+        for (scan, text) in [("plant_0", "Col"), ("plant_1", "Ler")] {
+            let metadata = #"{"object": {"ecotype": "\#(text)"}}"#
+            try writeFile(source + "/\(scan)/metadata/metadata.json", Array(metadata.utf8))
+        }
+        try writeFile(source + "/plant_2/metadata/metadata.json", Array("{}".utf8))
+        let plan = try plantdb("sync", "-n", "-v", source, target, "--where", "object.ecotype=Col")
+        #expect(
+            plan.diagnostics.contains("plant_1 is left alone: its object.ecotype is Ler, not Col"), "\(plan)")
+        #expect(plan.diagnostics.contains("plant_2 is left alone: it has no object.ecotype"), "\(plan)")
+        try folder.remove()
+    }
+
     @Test("The message of an event needs no other field to be understood")
     func wholeMessages() throws {
         let outcome = try plantdb("sync", "--json", source, "http://127.0.0.1:1")

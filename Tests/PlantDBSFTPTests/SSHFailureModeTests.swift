@@ -212,6 +212,60 @@ struct SSHFailureModeTests {
         try end()
     }
 
+    @Test("A login banner disturbs nothing, and hides no reason")
+    func banner() async throws {
+        let text = folder.appending("banner")
+        try writeFile(
+            text, Array("Permission denied to all but members.\nUse of command-line tools is logged.\n".utf8))
+        let polite = try SSHServer(configuration: ["Banner \(text)"])
+        try SampleDatabase.plants(1).write(to: source)
+        func arguments(_ identity: String) -> [String] {
+            ["sync", "ssh://127.0.0.1:\(polite.port)\(source)", target, "--identity", identity]
+                + SSHScene.login(polite)
+        }
+        let run = try await CommandRun.run(arguments(polite.identity))
+        #expect(run.code == 0, "\(run)")
+        let refused = try await CommandRun.run(arguments(server.identity))
+        #expect(refused.code == 12 && refused.errors.contains("Permission denied ("), "\(refused)")
+        polite.stop()
+        let gone = try await CommandRun.run(arguments(polite.identity))
+        #expect(gone.code == 30 && gone.errors.contains("nobody listens"), "\(gone)")
+        try end()
+    }
+
+    @Test(
+        "Configuration of ssh that would keep its answers away is undone",
+        arguments: ["StdinNull=yes", "ForkAfterAuthentication=yes", "SessionType=none"])
+    func configuredOtherwise(_ option: String) async throws {
+        try SampleDatabase.plants(1).write(to: source)
+        let ending = try await run("sync", remote(source), target, "--checksum", "--ssh-option", option)
+        // OpenSSH before 8.7 has none of them.
+        if !ending.errors.contains("does not know the option") {
+            #expect(ending.code == 0 && !ending.isHung, "\(ending)")
+            #expect(try SSHScene.divergences(source, target) == [])
+        }
+        try end()
+    }
+
+    @Test(
+        "A scan on another disk than its database is refused by that reason",
+        .enabled(if: geteuid() == 0, "A DISK BELOW THE ROOT NOT TESTED: needs root"))
+    func diskBelowTheRoot() async throws {
+        try SampleDatabase.plants(2, seed: 7).write(to: source)
+        try SampleDatabase.plants(1).write(to: target)
+        let scan = target + "/plant_0"
+        let copy = folder.appending("copy")
+        try await CommandRun.system("cp", "-a", scan, copy)
+        try await CommandRun.system("mount", "-t", "tmpfs", "tmpfs", scan)
+        try await CommandRun.system("cp", "-a", copy + "/.", scan)
+        let ending = try await run("sync", source, remote(target))
+        try await CommandRun.system("umount", scan)
+        #expect(ending.code == 3, "\(ending)")
+        #expect(ending.errors.contains("another file system"), "\(ending.errors)")
+        #expect(access(target + "/plant_1/files.json", F_OK) == 0, "the others are done")
+        try end()
+    }
+
     @Test("Who gives up while ssh waits for an answer does not wait with it")
     func interruptedLogin() async throws {
         let silent = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -48,7 +48,8 @@ import Testing
             packet: Server.packet(.extendedReply, 9) { buffer in
                 for number in 1...10 { buffer.writeInteger(UInt64(number)) }
             }, request: .statvfs("a"),
-            reply: .fileSystem(.init(availableBytes: 10, availableFiles: 8, isReadOnly: false))),
+            reply: .fileSystem(.init(availableBytes: 10, availableFiles: 8, isReadOnly: false, identifier: 9))
+        ),
     ]
 
     /// A packet without its length.

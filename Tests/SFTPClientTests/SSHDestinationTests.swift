@@ -67,7 +67,9 @@ import Testing
         let arguments = destination.arguments(asksPassword: false)
         #expect(arguments.contains("-x") && arguments.contains("-a") && arguments.contains("-T"))
         let options = Self.options(destination)
-        for option in ["ClearAllForwardings=yes", "PermitLocalCommand=no", "BatchMode=yes"] {
+        for option in [
+            "ClearAllForwardings=yes", "PermitLocalCommand=no", "BatchMode=yes", "RemoteCommand=none",
+        ] {
             #expect(options.contains(option))
         }
         for name in ["ConnectTimeout=", "ServerAliveInterval=", "ServerAliveCountMax="] {

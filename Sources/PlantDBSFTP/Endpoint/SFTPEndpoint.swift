@@ -215,26 +215,45 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     public func availableBytes() async throws(DatabaseError) -> Int64? {
+        try await fileSystem(of: isThere ? root : root.parent).map { Int64(clamping: $0.availableBytes) }
+    }
+
+    /// nil: the server does not tell.
+    private func fileSystem(of path: RemotePath) async throws(DatabaseError) -> FileSystemSpace? {
         let session = try await connections.session()
         guard session.server.extensions.contains(.statvfs) else { return nil }
-        let path = isThere ? root : root.parent
         let reply = try await translating("ask for the free space of \(location)") {
             () async throws(SFTPError) in
             try await session.request(.statvfs(path))
         }
         guard case .fileSystem(let space) = reply else { return nil }
-        return Int64(clamping: space.availableBytes)
+        return space
     }
 
-    /// Version 3 has one status for all that can go wrong; a full disk is found by asking.
+    /// Version 3 has one status for all that can go wrong; a full disk, or another one below the database's
+    /// root, is found by asking.
     func explained(_ failure: DatabaseError) async -> DatabaseError {
-        // Where nobody can tell, the failure stays as it is.
-        guard failure.code == .io, let available = try? await availableBytes(), available < 4 << 20 else {
+        guard failure.code == .io else { return failure }
+        do throws(DatabaseError) {
+            guard let own = try await fileSystem(of: root) else { return failure }
+            if own.availableBytes < 4 << 20 {
+                return DatabaseError(
+                    .noSpace, failure.message + ": no space is left there", cause: failure.cause,
+                    scan: failure.scan, path: failure.path)
+            }
+            guard let scan = failure.scan, let place = try await fileSystem(of: path(of: scan)),
+                place.identifier != own.identifier
+            else { return failure }
+            return DatabaseError(
+                .unsupported,
+                failure.message
+                    + ": it lies on another file system than the database's root, and nothing can be "
+                    + "put there in one step; make that place a database of its own", cause: failure.cause,
+                scan: scan, path: failure.path)
+        } catch {
+            // Where nobody can tell, the failure stays as it is.
             return failure
         }
-        return DatabaseError(
-            .noSpace, failure.message + ": no space is left there", cause: failure.cause, scan: failure.scan,
-            path: failure.path)
     }
 
     /// As ``translating(_:scan:_:)``, for what needs space.

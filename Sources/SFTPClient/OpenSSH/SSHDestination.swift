@@ -67,13 +67,12 @@ public struct SSHDestination: Sendable, Hashable {
     /// - Parameter asksPassword: an askpass program will answer the password prompt.
     func arguments(asksPassword: Bool) -> [String] {
         var result = ["-x", "-a", "-T"]
-        // Of two values for one key ssh takes the first: the user's come first.
-        for option in options { result += ["-o", option] }
+        // Of two values for one key ssh takes the first: the user's come before ours.
+        for option in corrections + options { result += ["-o", option] }
         var defaults = [
             "ClearAllForwardings=yes", "PermitLocalCommand=no", "ConnectTimeout=30", "ServerAliveInterval=15",
             "ServerAliveCountMax=4", "EscapeChar=none", "RemoteCommand=none",
         ]
-        defaults += corrections
         if acceptsNewHostKey {
             defaults.append("StrictHostKeyChecking=accept-new")
         } else if !isInteractive || asksPassword {

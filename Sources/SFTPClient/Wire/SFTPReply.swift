@@ -20,6 +20,8 @@ public struct FileSystemSpace: Sendable, Hashable {
     public var availableBytes: UInt64
     public var availableFiles: UInt64
     public var isReadOnly: Bool
+    /// Its own, where the server's system tells one; else 0.
+    public var identifier: UInt64
 }
 
 /// The answer to ``SFTPRequest/limits``; 0: the server tells none.
@@ -105,7 +107,7 @@ enum ReplyView {
             return .fileSystem(
                 FileSystemSpace(
                     availableBytes: fields[4].multipliedReportingOverflow(by: fields[1]).partialValue,
-                    availableFiles: fields[7], isReadOnly: fields[9] & 1 != 0))
+                    availableFiles: fields[7], isReadOnly: fields[9] & 1 != 0, identifier: fields[8]))
         default: throw packet.violation("an extended answer to \(request)")
         }
     }

@@ -22,18 +22,18 @@ extension PlanMaker {
             }
         }
         var known: Set<String> = []
-        var failing: MetadataCondition?
+        var failing: (condition: MetadataCondition, value: String?)?
         for condition in options.selection.metadata {
             let value = metadata.metadataValue(atDottedKey: condition.key)
             if value != nil { known.insert(condition.key) }
-            if value != condition.value { failing = failing ?? condition }
+            if value != condition.value { failing = failing ?? (condition, value) }
         }
         guard let failing else { return nil }
         return PlannedScan(
             notices: [
                 SyncNotice(
                     kind: .notSelected, scan: scan.rawValue,
-                    message: "scan \(scan) is left alone: its \(failing.key) is not \(failing.value)"
+                    message: "scan \(scan) is left alone: \(failing.condition.refusal(of: failing.value))"
                         .printable)
             ], metadataKeys: known)
     }
@@ -101,5 +101,12 @@ extension PlanMaker {
             "\(entry.path) of scan \(manifest.scan) is dated in the future, so nobody can tell whether the scan is "
                 + "older than --min-age: correct its time (touch), or the clock of who wrote it",
             scan: manifest.scan, path: entry.path.rawValue)
+    }
+}
+
+extension MetadataCondition {
+    /// Why a scan with that value does not meet it; nil: it has none.
+    fileprivate func refusal(of found: String?) -> String {
+        found.map { "its \(key) is \($0), not \(value)" } ?? "it has no \(key)"
     }
 }
