@@ -67,6 +67,7 @@ extension Faults {
             expectNone(try await scene.healingViolations(scene.arguments()), "of a process id in use again")
 
             object["host"] = "elsewhere"
+            object["boot"] = "00000000-0000-0000-0000-000000000000"
             object["machine"] = "0123456789abcdef0123456789abcdef"
             try scene.reset()
             try writeFile(lock, JSONValue.object(object).pythonBytes())
