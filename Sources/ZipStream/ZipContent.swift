@@ -11,15 +11,23 @@ struct ZipContent {
     private(set) var compressedSize: Int64 = 0
     /// What may come of the file's bytes.
     private let limit: Int64
+    private let limits: ZipLimits
+    /// Of the entries before, as they are in the archive and outside.
+    private let before: (compressed: Int64, size: Int64)
     private(set) var isOver: Bool
 
     /// - Parameters:
     ///   - compressedSize: nil for a deflated entry only.
     ///   - limit: in bytes.
-    init(_ entry: ZipEntry, compressedSize: Int64?, limit: Int64) throws(ZipError) {
+    init(
+        _ entry: ZipEntry, compressedSize: Int64?, limit: Int64, limits: ZipLimits,
+        after before: (compressed: Int64, size: Int64) = (0, 0)
+    ) throws(ZipError) {
         name = entry.path
         left = compressedSize
         self.limit = limit
+        self.limits = limits
+        self.before = before
         inflate = entry.method == .deflated ? try DeflateStream(.expand) : nil
         isOver = inflate == nil && compressedSize == 0
     }
@@ -54,6 +62,14 @@ struct ZipContent {
         guard size <= limit else {
             throw ZipError(
                 .tooLarge, "\(ZipName.shown(name.utf8)) is larger than it says, or than is allowed")
+        }
+        guard limits.allows(size, from: compressedSize),
+            limits.allows(before.size + size, from: before.compressed + compressedSize)
+        else {
+            throw ZipError(
+                .tooLarge,
+                "\(ZipName.shown(name.utf8)) is compressed more than \(limits.ratio) times: it is taken for a bomb"
+            )
         }
         crc.update(output)
         return output

@@ -97,6 +97,7 @@ public struct ZipDirectory: Sendable {
         var names = ZipNames()
         var entries: [ZipEntry] = []
         var total: Int64 = 0
+        var totalCompressed: Int64 = 0
         while bytes.readableBytes > 0 {
             guard bytes.getInteger(at: bytes.readerIndex, endianness: .little) == ZipRecord.central,
                 let header = try ZipHeader.central(&bytes)
@@ -111,6 +112,16 @@ public struct ZipDirectory: Sendable {
                 throw ZipError(.corrupt, "\(ZipName.shown(header.name)) has two sizes")
             }
             total = sum
+            totalCompressed = totalCompressed.addingReportingOverflow(header.compressedSize).partialValue
+            // What is said here is compared with what is there when it is read.
+            guard limits.allows(header.size, from: header.compressedSize),
+                limits.allows(total, from: totalCompressed)
+            else {
+                throw ZipError(
+                    .tooLarge,
+                    "\(ZipName.shown(header.name)) is compressed more than \(limits.ratio) times: it is taken for a bomb"
+                )
+            }
             entries.append(entry)
         }
         guard entries.count == location.count else {
@@ -172,7 +183,7 @@ public struct ZipEntryReader: ~Copyable {
                 throw ZipError(.corrupt, "the directory says something else of \(ZipName.shown(header.name))")
             }
             content = try ZipContent(
-                entry, compressedSize: entry.compressedSize, limit: entry.size ?? .max)
+                entry, compressedSize: entry.compressedSize, limit: entry.size ?? .max, limits: ZipLimits())
         }
         while content?.isOver == false {
             let before = input.readableBytes

@@ -27,6 +27,17 @@ public struct ZipLimits: Sendable {
     public var entries = 1_000_000
     /// In bytes, of all files together as they are outside the archive.
     public var totalSize: Int64 = 1 << 42
+    /// How many bytes may come of a compressed one, beyond ``freeSize``: of each file, and of all together. DEFLATE
+    /// makes up to 1,032 of one, out of nothing but repetition.
+    public var ratio: Int64 = 200
+    /// What may come of any archive, however small it is, in bytes.
+    public var freeSize: Int64 = 64 << 20
 
     public init() {}
+
+    /// - Parameter compressed: in bytes, real ones.
+    func allows(_ size: Int64, from compressed: Int64) -> Bool {
+        let (product, overflows) = compressed.multipliedReportingOverflow(by: ratio)
+        return overflows || size - freeSize <= product
+    }
 }

@@ -49,6 +49,7 @@ public struct ZipReader: ~Copyable {
     private var header: ZipHeader?
     private var content: ZipContent?
     private var totalSize: Int64 = 0
+    private var totalCompressedSize: Int64 = 0
     private var directoryStart: Int64?
     private var directoryEnd: Int64 = 0
     private var directoryCount = 0
@@ -154,7 +155,9 @@ public struct ZipReader: ~Copyable {
         guard entry.size ?? 0 <= limits.totalSize - totalSize else {
             throw ZipError(.tooLarge, "the archive holds more than \(limits.totalSize) bytes")
         }
-        content = try ZipContent(entry, compressedSize: entry.compressedSize, limit: limit)
+        content = try ZipContent(
+            entry, compressedSize: entry.compressedSize, limit: limit, limits: limits,
+            after: (totalCompressedSize, totalSize))
         self.header = header
         self.entry = entry
         state = .content
@@ -179,6 +182,7 @@ public struct ZipReader: ~Copyable {
             throw ZipError(.corrupt, "\(ZipName.shown(header.name)) is damaged: its size is wrong")
         }
         totalSize += size
+        totalCompressedSize += compressedSize
         (entry.size, entry.compressedSize, entry.crc32) = (size, compressedSize, crc)
         seen[entry.offset] = Seen(
             name: header.name, method: header.method, size: size, compressedSize: compressedSize, crc32: crc)

@@ -78,11 +78,13 @@ enum Archive {
     }
 
     /// By the directory and ranges.
-    static func readByDirectory(_ bytes: [UInt8]) throws(ZipError) -> [Sample] {
+    static func readByDirectory(_ bytes: [UInt8], limits: ZipLimits = ZipLimits()) throws(ZipError)
+        -> [Sample]
+    {
         let tail = ByteBuffer(bytes: bytes.suffix(ZipDirectory.tailSize))
         let location = try ZipDirectory.locate(in: tail, archiveSize: Int64(bytes.count))
         let range = Int(location.range.lowerBound)..<Int(location.range.upperBound)
-        let directory = try ZipDirectory(ByteBuffer(bytes: bytes[range]), at: location)
+        let directory = try ZipDirectory(ByteBuffer(bytes: bytes[range]), at: location, limits: limits)
         var result: [Sample] = []
         for entry in directory.entries {
             var sample = Sample(

@@ -151,6 +151,33 @@ import Testing
         #expect(code { try Archive.read(bytes) } == .corrupt)
     }
 
+    @Test("What is compressed more than anything real is a bomb, as one file and as many")
+    func ratio() throws {
+        let zeros = [UInt8](repeating: 0, count: 3_000_000)
+        let one = try Archive.write([Sample(path: "zeros", content: zeros, method: .deflated)])
+        let many = try Archive.write(
+            (0..<8).map { Sample(path: "\($0)", content: Array(zeros.prefix(500_000)), method: .deflated) })
+        var limits = ZipLimits()
+        limits.freeSize = 1_000_000
+        for bytes in [one, many] {
+            #expect(code { try Archive.read(bytes, step: 1000, limits: limits) } == .tooLarge)
+            #expect(code { try Archive.readByDirectory(bytes, limits: limits) } == .tooLarge)
+            #expect(try Archive.read(bytes) == Archive.readByDirectory(bytes))
+        }
+        // What its header says counts for nothing.
+        var lying = one
+        let place = try directory(one) + 20
+        lying.replaceSubrange(place..<place + 4, with: [0, 0, 16, 0])
+        #expect(code { try Archive.read(lying, limits: limits) } == .tooLarge)
+        // A large file that compresses well is none, nor are small ones that are all the same.
+        var generator = SplitMix64(seed: 3)
+        let text = (0..<3_000_000).map { _ in UInt8(generator.next() % 2) }
+        let honest = [Sample(path: "a", content: text, method: .deflated)]
+        #expect(try Archive.read(Archive.write(honest), limits: limits) == honest)
+        let small = [Sample(path: "a", content: Array(zeros.prefix(900_000)), method: .deflated)]
+        #expect(try Archive.read(Archive.write(small), limits: limits) == small)
+    }
+
     @Test(
         "What is no archive says so", arguments: ["", "<!doctype html><html>", "PK", "hello, world, hello"])
     func noArchive(_ text: String) {
