@@ -4,6 +4,7 @@ import PlantDBClient
 import PlantDBCore
 import PlantDBSync
 import PlantDBTesting
+import PlantDBWire
 import SyncEngine
 import Testing
 import ZipStream
@@ -14,18 +15,21 @@ import ZipStream
         #"{"name": "PlantDB REST API", "plantdb.server": "0.14.5", "endpoints": {}}"#)
 
     /// A server of release 0.14.5 with one scan, but for what `script` answers.
-    private func server(_ script: @escaping ScriptedServer.Script) throws -> ScriptedServer {
+    private func server(
+        pace: (bytes: Int, milliseconds: Int)? = nil, content: String = "content",
+        _ script: @escaping ScriptedServer.Script
+    ) throws -> ScriptedServer {
         let zip = try Self.archive([
-            "plant/files.json": #"{"filesets": []}"#, "plant/images/a.jpg": "content",
+            "plant/files.json": #"{"filesets": []}"#, "plant/images/a.jpg": content,
         ])
-        return try ScriptedServer { request in
+        return try ScriptedServer(pace: pace) { request in
             if let bytes = script(request) { return bytes }
             return switch request.path {
             case "/": Self.home
             case "/scans": answer(#"["plant"]"#)
             case "/archive/plant": answer(zip, type: "application/zip")
             case "/files/plant/files.json": answer(#"{"filesets": []}"#)
-            case "/files/plant/images/a.jpg": answer("content", type: "image/jpeg")
+            case "/files/plant/images/a.jpg": answer(content, type: "image/jpeg")
             default: answer(404, "<!doctype html><title>404</title>", type: "text/html")
             }
         }
@@ -45,16 +49,16 @@ import ZipStream
     }
 
     /// Runs from the server into a new database; what went wrong, and what is there afterwards.
-    private func errors(of server: ScriptedServer, idle: Duration = .seconds(60)) async throws
-        -> [DatabaseError]
-    {
+    private func errors(
+        of server: ScriptedServer, idle: Duration = .seconds(60), slow: Duration = .seconds(60)
+    ) async throws -> [DatabaseError] {
         let folder = try TemporaryDirectory()
         let path = folder.appending("target")
         try FSDB.createEmptyDatabase(at: path)
         let empty = try treeSnapshot(path)
         defer { server.stop() }
         var access = HTTPAccess(try ServerAddress(server.url))
-        (access.idleTimeout, access.archiveTimeout) = (idle, idle)
+        (access.idleTimeout, access.archiveTimeout, access.slowTimeout) = (idle, idle, slow)
         let source: any DatabaseEndpoint
         do throws(DatabaseError) { source = try await openServer(access) } catch { return [error] }
         let target = try await FSDBEndpoint.open(path: path, .existing)
@@ -247,6 +251,68 @@ import ZipStream
         }
         let found = try await errors(of: server, idle: .seconds(1))
         #expect(found.map(\.code) == [.unreachable], "\(found)")
+    }
+
+    @Test(
+        "A server that sends a byte now and then is given up, whatever it is asked for",
+        arguments: ["/sync/v1", "/", "/scans", "/archive/plant"])
+    func trickles(_ path: String) async throws {
+        let long = String(repeating: " ", count: 10_000)
+        let server = try server(pace: (1, 10)) { request in
+            request.path == path
+                ? answer(long) : request.path == "/sync/v1" ? answer(404, "", type: "text/html") : nil
+        }
+        let found = try await errors(of: server, slow: .seconds(1))
+        #expect(found.map(\.code) == [.unreachable], "\(found)")
+        #expect(found.first?.description.contains("bytes a second") == true, "\(found)")
+    }
+
+    @Test("A `plantdb serve` that sends a byte now and then is given up, in its lists and in its files")
+    func peerTrickles() async throws {
+        let hello = PeerHello(
+            version: "1", identity: "x",
+            capabilities: EndpointCapabilities(concurrentScans: 1...1), mayWrite: false)
+        let scan = try ScanID("plant")
+        let entry = FileEntry(path: try ScanPath("a"), size: 1 << 20)
+        var file = ByteBuffer()
+        PeerFrameEncoder.encode(.entry(entry), into: &file)
+        PeerFrameEncoder.encode(.bytes(ByteBuffer(repeating: 32, count: 10_000)), into: &file)
+        let entries = try (0..<300).map { FileEntry(path: try ScanPath("\(1000 + $0)"), size: 1) }
+        let manifest = PeerManifest.frames(of: try ScanManifest(scan: scan, entries: entries))
+        for (path, body) in [
+            ("/sync/v1/scans", [UInt8](repeating: 32, count: 10_000)),
+            ("/sync/v1/manifest", manifest.flatMap { Array(buffer: $0) }),
+            ("/sync/v1/read", Array(buffer: file)),
+        ] {
+            let server = try ScriptedServer(pace: (1, 10)) { request in
+                request.path == "/sync/v1"
+                    ? answer(hello.encoded(), type: "application/json")
+                    : request.path.hasPrefix(path) ? answer(body, type: "application/json") : nil
+            }
+            defer { server.stop() }
+            var access = HTTPAccess(try ServerAddress(server.url))
+            access.slowTimeout = .seconds(1)
+            let endpoint = try await openServer(access)
+            let error = await #expect(throws: DatabaseError.self, "\(path)") {
+                switch path {
+                case "/sync/v1/scans": _ = try await endpoint.listing()
+                case "/sync/v1/manifest": _ = try await endpoint.manifest(of: scan, detail: .listing)
+                default:
+                    let all = EntrySelection(all: try ScanManifest(scan: scan, entries: [entry]))
+                    for try await _ in try await endpoint.parts(of: all) {}
+                }
+            }
+            #expect(error?.code == .unreachable, "\(path): \(String(describing: error))")
+            await endpoint.close()
+        }
+    }
+
+    @Test("A slow server that goes on is waited for, far beyond the time that one may be slow")
+    func slow() async throws {
+        let server = try server(pace: (100, 10), content: String(repeating: "content", count: 4000)) { _ in
+            nil
+        }
+        #expect(try await errors(of: server, slow: .milliseconds(500)).isEmpty)
     }
 
     @Test("No token is sent to a server that was not meant, and none is shown")

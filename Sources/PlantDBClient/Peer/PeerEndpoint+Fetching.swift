@@ -15,7 +15,7 @@ extension PeerEndpoint: FileFetcher {
         while true {
             let before = staged.progress
             do throws(DatabaseError) {
-                let answer = try await read(
+                let (answer, count) = try await read(
                     selection, from: before.entriesDone, offset: before.bytesOfNext)
                 var next = try await answer.next()
                 while let bytes = next {
@@ -33,7 +33,16 @@ extension PeerEndpoint: FileFetcher {
                     try written.get()
                 }
                 try await staged.finish()
-                return staged.outcome
+                let done = staged.progress.entriesDone
+                guard done == before.entriesDone + count else {
+                    throw DatabaseError(
+                        .invalidData,
+                        "\(location) did not send the files of scan \(selection.scan) that it was asked for")
+                }
+                guard done < selection.count else { return staged.outcome }
+                staged.resume()
+                attempts = 0
+                continue
             } catch {
                 let now = staged.progress
                 attempts = now == before ? attempts + 1 : 0

@@ -101,30 +101,35 @@ public final class PeerEndpoint: DatabaseEndpoint {
     }
 
     public func parts(of selection: EntrySelection) async throws(DatabaseError) -> ScanPartStream {
-        let answer = try await read(selection, from: 0, offset: 0)
-        return PeerParts.stream { () async throws(DatabaseError) in try await answer.next() }
+        let parts = PeerPartStreams(selection, from: self, try await read(selection, from: 0, offset: 0))
+        return ScanPartStream { () async throws(DatabaseError) in try await parts.next() }
     }
 
     public func checksums(of selection: EntrySelection) async throws(DatabaseError) -> [UInt32] {
-        let request = PeerReadRequest(scan: selection.scan, entries: Array(selection))
-        let value = try JSONValue(
-            parsing: try await call(.POST, "/checksums", request.encoded(), isPatient: true))
-        let sums = value.array?.compactMap { $0.int.flatMap(UInt32.init(exactly:)) } ?? []
-        guard sums.count == selection.count else {
-            throw DatabaseError(.invalidData, "\(location) did not send the checksums that it was asked for")
+        var sums: [UInt32] = []
+        while sums.count < selection.count {
+            let request = PeerReadRequest(selection, from: sums.count)
+            let value = try JSONValue(
+                parsing: try await call(.POST, "/checksums", request.encoded(), isPatient: true))
+            let more = value.array?.compactMap { $0.int.flatMap(UInt32.init(exactly:)) } ?? []
+            guard more.count == request.entries.count else {
+                throw DatabaseError(
+                    .invalidData, "\(location) did not send the checksums that it was asked for")
+            }
+            sums += more
         }
         return sums
     }
 
-    /// The answer to a request for the selected entries from the one at `first`, which begins at `offset`.
+    /// The answer to a request for selected entries from the one at `first`, which begins at `offset`, and how many
+    /// it is about.
     func read(_ selection: EntrySelection, from first: Int, offset: Int64) async throws(DatabaseError)
-        -> HTTPAnswer
+        -> (answer: HTTPAnswer, count: Int)
     {
-        let request = PeerReadRequest(
-            scan: selection.scan, entries: Array(selection[first...]), offset: offset)
+        let request = PeerReadRequest(selection, from: first, offset: offset)
         let answer = try await send(.POST, "/read", request.encoded())
         try await check(answer)
-        return answer
+        return (answer, request.entries.count)
     }
 
     // MARK: Target
@@ -223,6 +228,39 @@ public final class PeerEndpoint: DatabaseEndpoint {
             id.utf8.allSatisfy({ ($0 >= 0x30 && $0 <= 0x39) || ($0 >= 0x61 && $0 <= 0x66) })
         else { throw DatabaseError(.invalidData, "the server sent an id that is none") }
         return id
+    }
+}
+
+/// The selected files, by as many requests as it takes. One task pulls.
+private actor PeerPartStreams {
+    private let selection: EntrySelection
+    private let endpoint: PeerEndpoint
+    private var parts: ScanPartStream
+    /// How many entries were asked for.
+    private var asked: Int
+
+    init(_ selection: EntrySelection, from endpoint: PeerEndpoint, _ first: (answer: HTTPAnswer, count: Int))
+    {
+        self.selection = selection
+        self.endpoint = endpoint
+        parts = Self.parts(of: first.answer)
+        asked = first.count
+    }
+
+    func next() async throws(DatabaseError) -> ScanPart? {
+        while true {
+            // Its iterators share one source, so a new one goes on where the last one was.
+            var iterator = parts.makeAsyncIterator()
+            if let part = try await iterator.next(isolation: self) { return part }
+            guard asked < selection.count else { return nil }
+            let (answer, count) = try await endpoint.read(selection, from: asked, offset: 0)
+            parts = Self.parts(of: answer)
+            asked += count
+        }
+    }
+
+    private static func parts(of answer: HTTPAnswer) -> ScanPartStream {
+        PeerParts.stream { () async throws(DatabaseError) in try await answer.next() }
     }
 }
 

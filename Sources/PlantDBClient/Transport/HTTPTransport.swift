@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 import PlantDBCore
+import PlantDBWire
 import Synchronization
 
 /// How a REST server is reached.
@@ -24,6 +25,8 @@ public struct HTTPAccess: Sendable {
     public var connectTimeout: Duration = .seconds(10)
     /// Where `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` are looked up.
     public var environment = ProcessInfo.processInfo.environment
+    /// How long, all in all, an answer that has begun may come by less than 500 bytes a second.
+    public var slowTimeout: Duration = .seconds(60)
 
     public init(_ address: ServerAddress) { self.address = address }
 }
@@ -39,6 +42,9 @@ public final class HTTPTransport: Sendable {
     /// For answers that are long in coming.
     private let patientClient: HTTPClient
     private let authorization: Mutex<BearerToken?>
+    private let slowTimeout: Duration
+    /// Of an answer that is read whole.
+    private let totalTimeout: Duration
     private let isClosed = Mutex(false)
 
     /// JSON answers larger than this are refused.
@@ -58,6 +64,8 @@ public final class HTTPTransport: Sendable {
         }
         authorization = Mutex(access.token)
         proxy = try HTTPProxy(for: address, in: access.environment)
+        slowTimeout = access.slowTimeout
+        totalTimeout = max(access.idleTimeout, access.archiveTimeout)
         var configuration = HTTPClient.Configuration()
         configuration.httpVersion = .http1Only
         configuration.proxy = proxy?.configuration
@@ -167,7 +175,8 @@ public final class HTTPTransport: Sendable {
             // Until the answer begins: the timeouts above end it before.
             let response = try await (isPatient ? patientClient : client)
                 .execute(request, timeout: .hours(24))
-            return HTTPAnswer(response, address: address)
+            return HTTPAnswer(
+                response, address: address, slowTimeout: slowTimeout, totalTimeout: totalTimeout)
         } catch { throw await explained(.http(error, to: address)) }
     }
 
@@ -192,31 +201,58 @@ public struct HTTPAnswer: Sendable {
     public let headers: HTTPHeaders
     let address: ServerAddress
     private let body: Reader
+    private let totalTimeout: Duration
 
-    init(_ response: HTTPClientResponse, address: ServerAddress) {
+    init(
+        _ response: HTTPClientResponse, address: ServerAddress, slowTimeout: Duration, totalTimeout: Duration
+    ) {
         status = Int(response.status.code)
         headers = response.headers
         self.address = address
-        body = Reader(iterator: response.body.makeAsyncIterator())
+        body = Reader(iterator: response.body.makeAsyncIterator(), patience: Patience(slowTimeout))
+        self.totalTimeout = totalTimeout
     }
 
     /// `@unchecked`: one task pulls at a time, as ``HTTPAnswer/next()`` asks.
     private final class Reader: @unchecked Sendable {
         var iterator: HTTPClientResponse.Body.AsyncIterator
-        init(iterator: HTTPClientResponse.Body.AsyncIterator) { self.iterator = iterator }
+        /// What goes by while nobody waits for the server does not count.
+        var patience: Patience
+        init(iterator: HTTPClientResponse.Body.AsyncIterator, patience: Patience) {
+            self.iterator = iterator
+            self.patience = patience
+        }
     }
 
     /// The next bytes of the body; nil at its end. One task calls it.
-    /// - Throws: `unreachable` if the connection ends before the body does; `cancelled`.
+    /// - Throws: `unreachable` if the connection ends before the body does, or if it comes too slowly
+    ///   (``HTTPAccess/slowTimeout``); `cancelled`.
     public func next() async throws(DatabaseError) -> ByteBuffer? {
-        do { return try await body.iterator.next() } catch { throw .http(error, to: address) }
+        let start = ContinuousClock.now
+        do {
+            guard let bytes = try await body.iterator.next() else { return nil }
+            guard body.patience.spend(.now - start, for: bytes.readableBytes) else {
+                throw DatabaseError(
+                    .unreachable,
+                    "\(address) answers by less than \(Int(Patience.rate)) bytes a second; try again later")
+            }
+            return bytes
+        } catch { throw .http(error, to: address) }
     }
 
     /// The whole body.
-    /// - Throws: `invalidData` if it is larger than `limit` bytes; as ``next()``.
+    /// - Throws: `invalidData` if it is larger than `limit` bytes; as ``next()``, also where it takes longer than
+    ///   ``HTTPAccess/archiveTimeout``, however fast it comes.
     public func collect(upTo limit: Int) async throws(DatabaseError) -> [UInt8] {
         var bytes: [UInt8] = []
+        let deadline = ContinuousClock.now + totalTimeout
         while let piece = try await next() {
+            guard ContinuousClock.now < deadline else {
+                throw DatabaseError(
+                    .unreachable,
+                    "\(address) has not ended its answer after \(totalTimeout.components.seconds) s; try again later"
+                )
+            }
             guard bytes.count + piece.readableBytes <= limit else {
                 throw DatabaseError(.invalidData, "an answer of \(address) is larger than \(limit) bytes")
             }

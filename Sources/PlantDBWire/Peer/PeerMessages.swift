@@ -138,6 +138,22 @@ public struct PeerReadRequest: Sendable, Equatable {
         self.offset = offset
     }
 
+    /// Asks for as many of the selected entries, from the one at `first`, as one request may
+    /// (``PeerProtocol/readRequestBytes``).
+    ///
+    /// - Parameter offset: of the first of them.
+    public init(_ selection: EntrySelection, from first: Int, offset: Int64 = 0) {
+        // With the scan's name around them.
+        var bytes = 1024
+        // Of JSON a byte of a name takes three at most (`\u00fc` for two), and the rest of an entry some 120.
+        let end =
+            selection.indices[first...].first { index in
+                bytes += 120 + 3 * selection.pathBytes(at: index).count
+                return bytes > PeerProtocol.readRequestBytes && index > first
+            } ?? selection.endIndex
+        self.init(scan: selection.scan, entries: selection[first..<end].map(\.self), offset: offset)
+    }
+
     public func encoded() -> [UInt8] {
         JSONValue.object(
             JSONObject([

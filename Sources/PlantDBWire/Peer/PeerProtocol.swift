@@ -31,6 +31,10 @@ public enum PeerProtocol {
     public static let longestWait = Duration.seconds(20)
     /// The media type of a stream of ``PeerFrame``s.
     public static let framesType = "application/x-plantdb-frames"
-    /// JSON bodies of requests larger than this are refused.
+    /// JSON bodies of requests larger than this are refused; those of ``PeerReadRequest`` are not larger than
+    /// ``readRequestBytes``.
     public static let maximumRequestBytes = 64 << 20
+    /// Whoever may only read may hold no more of a server's memory by one request: more files are asked for in
+    /// parts.
+    public static let readRequestBytes = 1 << 20
 }

@@ -17,10 +17,13 @@ final class ScriptedServer: Sendable {
     let url: String
     private let listener: CInt
     private let script: Script
+    /// How an answer of more than 2,000 bytes goes out: so many bytes, and a pause of so many milliseconds.
+    private let pace: (bytes: Int, milliseconds: Int)?
     private let seen = Mutex<[Request]>([])
 
-    init(_ script: @escaping Script) throws {
+    init(pace: (bytes: Int, milliseconds: Int)? = nil, _ script: @escaping Script) throws {
         self.script = script
+        self.pace = pace
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         listener = descriptor
         var address = sockaddr_in()
@@ -68,13 +71,28 @@ final class ScriptedServer: Sendable {
             while read(connection, &byte, 1) > 0 {}
             return
         }
-        var rest = bytes[...]
+        guard let pace, bytes.count > 2000, let end = bytes.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound
+        else {
+            _ = send(bytes[...], to: connection)
+            return
+        }
+        var piece = bytes[..<end]
+        while !piece.isEmpty, send(piece, to: connection) {
+            piece = bytes[piece.endIndex...].prefix(pace.bytes)
+            usleep(UInt32(pace.milliseconds * 1000))
+        }
+    }
+
+    /// - Returns: whether the client took all of it.
+    private func send(_ bytes: ArraySlice<UInt8>, to connection: CInt) -> Bool {
+        var rest = bytes
         while !rest.isEmpty {
             // MSG_NOSIGNAL of <bits/socket.h>, an enumeration there.
             let count = rest.withUnsafeBytes { Glibc.send(connection, $0.baseAddress, $0.count, 0x4000) }
-            if count <= 0 { return }
+            if count <= 0 { return false }
             rest = rest.dropFirst(count)
         }
+        return true
     }
 
     private func readRequest(_ connection: CInt) -> Request? {
