@@ -36,8 +36,9 @@ public final class PeerFileFrames: Sendable {
 public final class PeerStagedFrames: Sendable {
     private let writer: Mutex<PeerFileWriter>
 
-    public init(_ receiver: any LocalFileReceiver, scan: ScanID, meter: ByteMeter) {
-        writer = Mutex(PeerFileWriter(receiver, scan: scan, meter: meter))
+    /// - Parameter passesGate: whether what ``PlantDBCore/OpenabilityGate`` objects to ends the stream.
+    public init(_ receiver: any LocalFileReceiver, scan: ScanID, meter: ByteMeter, passesGate: Bool = false) {
+        writer = Mutex(PeerFileWriter(receiver, scan: scan, meter: meter, passesGate: passesGate))
     }
 
     public func write(_ bytes: ByteBuffer) async throws(DatabaseError) {

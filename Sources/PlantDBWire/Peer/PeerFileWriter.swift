@@ -10,6 +10,7 @@ public struct PeerFileWriter: ~Copyable {
     private let scan: ScanID
     private let meter: ByteMeter
     private var decoder = PeerFrameDecoder()
+    private var inspection: GateInspection?
     private var current: OpenFile?
     /// The entry whose bytes are passed over: it could not be made here.
     private var isPassingOver = false
@@ -24,10 +25,11 @@ public struct PeerFileWriter: ~Copyable {
         var received: Int64 = 0
     }
 
-    public init(_ receiver: any LocalFileReceiver, scan: ScanID, meter: ByteMeter) {
+    public init(_ receiver: any LocalFileReceiver, scan: ScanID, meter: ByteMeter, passesGate: Bool = false) {
         self.receiver = receiver
         self.scan = scan
         self.meter = meter
+        inspection = passesGate ? GateInspection(scan: scan) : nil
     }
 
     deinit { if let current, current.descriptor >= 0 { close(current.descriptor) } }
@@ -80,6 +82,7 @@ public struct PeerFileWriter: ~Copyable {
         guard current == nil, !isPassingOver else {
             throw PeerFrameDecoder.invalid("a file begins in another")
         }
+        inspection?.begin(entry)
         do throws(DatabaseError) {
             if entry.kind == .directory {
                 try receiver.makeDirectory(entry)
@@ -115,6 +118,7 @@ public struct PeerFileWriter: ~Copyable {
                     cause: String(cString: strerror(number)),
                     scan: scan, path: file.entry.path.rawValue))
         }
+        inspection?.pass(content)
         file.received += Int64(content.readableBytes)
         current = file
         meter.add(Int64(content.readableBytes))
@@ -135,6 +139,7 @@ public struct PeerFileWriter: ~Copyable {
         do throws(DatabaseError) {
             try receiver.finish(file.entry, descriptor: file.descriptor, digest: digest)
         } catch { return try record(error) }
+        try inspection?.end()
         outcome.filesStaged += 1
         outcome.bytesStaged += file.entry.size
         staged.append(file.entry)
