@@ -97,7 +97,7 @@ let package = Package(
         .target(
             name: "PlantDBServer",
             dependencies: [
-                "PlantDBCore", "PlantDBWire", "ZipStream", "CArgon2", "CCrypt",
+                "PlantDBCore", "PlantDBWire", "ServedHTTP", "ZipStream", "CArgon2", "CCrypt",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -107,6 +107,18 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+        // What our HTTP servers take on: deadlines, rates, how many at once. Knows no database.
+        .target(
+            name: "ServedHTTP",
+            dependencies: [
+                "PlantDBWire",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
             ]
         ),
         // The passwords of PlantDB's accounts: Argon2id, and bcrypt by crypt(3).
@@ -124,8 +136,10 @@ let package = Package(
             name: "SyncApp",
             dependencies: [
                 "PlantDBCore", "SyncEngine", "SyncHistory", "PlantDBSync", "SFTPClient", "PlantDBClient",
+                "ServedHTTP",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -194,7 +208,7 @@ let package = Package(
         .testTarget(
             name: "PlantDBServerTests",
             dependencies: [
-                "PlantDBServer", "PlantDBClient", "PlantDBTesting", "ZipStream",
+                "PlantDBServer", "PlantDBClient", "PlantDBTesting", "ServedHTTP", "ZipStream",
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),

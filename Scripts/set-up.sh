@@ -14,7 +14,7 @@ readonly swift_major=6 swift_minor=2
 # a command (package:command) or a pkg-config module (package=module).
 readonly build_needs="git:git pkg-config:pkg-config g++:g++ binutils:ld ca-certificates
     libsqlite3-dev=sqlite3 libarchive-dev=libarchive zlib1g-dev=zlib libargon2-dev=libargon2 libcrypt-dev=libcrypt"
-readonly test_needs="mandoc:mandoc systemd:systemd-analyze openssh-client:ssh openssh-server:sshd openssl:openssl chromium:chromium fonts-dejavu-core strace:strace e2fsprogs:mke2fs mount:losetup exfat-fuse:mount.exfat-fuse exfatprogs:mkfs.exfat rsync:rsync python3:python3 python3-venv"
+readonly test_needs="mandoc:mandoc systemd:systemd-analyze openssh-client:ssh openssh-server:sshd openssl:openssl chromium:chromium fonts-dejavu-core strace:strace e2fsprogs:mke2fs mount:losetup exfat-fuse:mount.exfat-fuse exfatprogs:mkfs.exfat rsync:rsync nginx-light:nginx python3:python3 python3-venv"
 readonly bench_needs="openssh-client:ssh openssh-server:sshd rsync:rsync rclone:rclone curl:curl nginx-light:nginx python3:python3 python3-venv findutils:xargs"
 
 say() { printf 'set-up: %s\n' "$*" >&2; }

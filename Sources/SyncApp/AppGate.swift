@@ -1,13 +1,14 @@
 import Crypto
 import HTTPTypes
 import Hummingbird
+import ServedHTTP
 
 /// Keeps out pages of other origins, names that were made to point here, and other users of this
 /// machine.
 ///
-/// A request must name this server as its host (DNS rebinding), carry the cookie that only the launch
-/// token buys, and, where it changes anything, come from a page of this server and hold JSON, which
-/// no form of another page can send.
+/// A request must name this server as its host (DNS rebinding), have been handed on by no proxy, carry
+/// the cookie that only the launch token buys, and, where it changes anything, come from a page of this
+/// server and hold JSON, which no form of another page can send.
 struct AppGate: Sendable {
     private let token: SHA256.Digest
     let session: String
@@ -29,9 +30,9 @@ struct AppGate: Sendable {
 
     /// Why a request is refused, whoever sent it; nil: go on.
     func refusal(of request: Request) -> HTTPResponse.Status? {
-        guard let host = request.head.authority, hosts.contains(host.lowercased()) else {
-            return .misdirectedRequest
-        }
+        guard let host = request.head.authority, hosts.contains(host.lowercased()),
+            !ForwardedRequest.isOne(request.headers)
+        else { return .misdirectedRequest }
         if request.method == .get || request.method == .head { return nil }
         guard let origin = request.headers[.origin], hosts.contains(where: { origin == "http://\($0)" })
         else {

@@ -1,7 +1,9 @@
 import Hummingbird
+import HummingbirdCore
 import Logging
 import PlantDBCore
 import PlantDBSync
+import ServedHTTP
 import ServiceLifecycle
 import SyncEngine
 import SyncHistory
@@ -73,10 +75,14 @@ public final class AppServer: Sendable {
         var logger = Logger(label: "plantdb.app")
         logger.logLevel = .warning
         let url = "http://127.0.0.1:\(port)/#token=\(token)"
+        let capacity = ServerCapacity.ofThisProcess()
         let application = Application(
             responder: routes.router().buildResponder(),
+            server: .http1(configuration: .guarded(by: ConnectionRoster(limit: capacity.connections))),
             configuration: ApplicationConfiguration(
-                address: .hostname("127.0.0.1", port: port), serverName: nil),
+                address: .hostname("127.0.0.1", port: port), serverName: nil,
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    capacity.connections + ServerCapacity.excess)),
             onServerRunning: { _ in await onReady(url) }, logger: logger)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(

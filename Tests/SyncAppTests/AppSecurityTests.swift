@@ -72,6 +72,36 @@ import Testing
         try await app.stop()
     }
 
+    @Test("What a proxy hands on is refused, the page too, whatever its Host says")
+    func forwarded() async throws {
+        let app = try await AppFixture()
+        for path in ["/", "/app.js", "/api/start"] {
+            for name in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
+                let answer = try await AppFixture.send(
+                    app.url + path, headers: ["Cookie": app.cookie, name: "127.0.0.1"])
+                #expect(answer.status == 421, "\(path) \(name)")
+            }
+        }
+        try await app.stop()
+    }
+
+    @Test(
+        "A body that is cut starts nothing", arguments: ["Content-Length: 300", "Transfer-Encoding: chunked"])
+    func cutBody(_ length: String) async throws {
+        let app = try await AppFixture()
+        let body = length.hasPrefix("T") ? "c\r\n\(Self.folders)\r\n" : Self.folders
+        let request = [
+            "POST /api/folders HTTP/1.1", "Host: \(app.url.dropFirst(7))", "Origin: \(app.url)",
+            "Cookie: \(app.cookie)", "Content-Type: application/json", length, "", body,
+        ].joined(separator: "\r\n")
+        #expect(try await RawRequest.answer(to: request, at: app.url).hasPrefix("HTTP/1.1 400"))
+        // The same as a whole is taken.
+        let whole = request.replacing("300", with: "12")
+            .replacing("\(Self.folders)\r\n", with: "\(Self.folders)\r\n0\r\n\r\n")
+        #expect(try await RawRequest.answer(to: whole, at: app.url).hasPrefix("HTTP/1.1 200"))
+        try await app.stop()
+    }
+
     @Test("The page runs no script but its own, in no frame")
     func policy() async throws {
         let app = try await AppFixture()

@@ -27,11 +27,17 @@ actor PeerLeases {
         var isGivenUp = false
     }
 
+    /// Of all owners together.
+    private let limit: Int
+
+    /// - Parameter limit: of locks and transactions together.
+    init(limit: Int = 1000) { self.limit = limit }
+
     /// - Parameter owner: whoever began it; nobody else can use it.
     ///
-    /// - Throws: `unreachable` if the owner holds as many as one may: each costs a descriptor.
+    /// - Throws: `unreachable` if the owner holds as many as one may, or all do: each costs descriptors.
     func add(_ lock: any DatabaseLock, owner: String) async throws(DatabaseError) -> String {
-        guard locks.values.count(where: { $0.owner == owner }) < Self.limitForOneOwner else {
+        guard hasRoom(beside: locks.values.count { $0.owner == owner }) else {
             await lock.release()
             throw Self.tooMany("locks")
         }
@@ -42,7 +48,7 @@ actor PeerLeases {
 
     /// - Throws: as for a lock.
     func add(_ transaction: PeerTransaction, owner: String) async throws(DatabaseError) -> String {
-        guard transactions.values.count(where: { $0.owner == owner }) < Self.limitForOneOwner else {
+        guard hasRoom(beside: transactions.values.count { $0.owner == owner }) else {
             await transaction.transaction.abort()
             throw Self.tooMany("transactions")
         }
@@ -55,10 +61,15 @@ actor PeerLeases {
 
     private static let limitForOneOwner = 100
 
+    /// Nobody takes more than half of what there is room for.
+    private func hasRoom(beside count: Int) -> Bool {
+        count < min(Self.limitForOneOwner, max(1, limit / 2)) && locks.count + transactions.count < limit
+    }
+
     private static func tooMany(_ what: String) -> DatabaseError {
         DatabaseError(
             .unreachable,
-            "the server holds \(limitForOneOwner) \(what) for this user already; try again when they have ended"
+            "the server holds as many \(what) as it can, for this user or for all; try again when they have ended"
         )
     }
 

@@ -160,22 +160,27 @@ struct PeerService: Sendable {
     /// endpoint reads the parts itself, and computes them in passing.
     func receive(_ request: Request, transaction id: String, caller: String) async -> Response {
         await using(id, caller, isLastChance: true) { held throws(DatabaseError) in
+            guard request.headers[.contentType] == PeerProtocol.framesType else {
+                throw DatabaseError(
+                    .invalidArgument,
+                    "files come as a body of type \(PeerProtocol.framesType); nothing was stored")
+            }
+            let body = RequestBytes(request.body)
             var staged: [FileEntry]
             var failures: [DatabaseError] = []
             let checksDigests = request.uri.queryParameters["digests"] == "1"
             if !checksDigests, let receiver = held.transaction.fileReceiver {
-                let sink = PeerStagedFrames(receiver, scan: held.scan, meter: ByteMeter())
-                do {
-                    for try await bytes in request.body { try await sink.write(bytes) }
-                } catch { throw .wrapping(error, while: "receiving files of scan \(held.scan)") }
+                let sink = PeerStagedFrames(receiver, scan: held.scan, meter: ByteMeter(), passesGate: true)
+                while let bytes = try await body.next() { try await sink.write(bytes) }
                 try await sink.finish()
                 staged = sink.staged
                 failures = sink.outcome.failures
             } else {
-                let body = RequestBytes(request.body)
                 let manifest = try await held.transaction.receive(
-                    PeerParts.stream { () async throws(DatabaseError) in try await body.next() },
+                    PeerParts.stream { () async throws(DatabaseError) in try await body.next() }
+                        .passingGate(of: held.scan),
                     meter: ByteMeter())
+                while try await body.next() != nil {}
                 staged = Array(manifest)
             }
             var buffer = ByteBuffer()
@@ -262,11 +267,7 @@ struct PeerService: Sendable {
     }
 
     private func body(of request: Request) async throws(DatabaseError) -> [UInt8] {
-        do {
-            return Array(buffer: try await request.body.collect(upTo: PeerProtocol.maximumRequestBytes))
-        } catch {
-            throw .wrapping(error, while: "receiving a request")
-        }
+        try await RequestPass.collect(RequestBytes(request.body), upTo: PeerProtocol.maximumRequestBytes)
     }
 }
 

@@ -134,7 +134,7 @@ actor ArchiveUpload {
     }
 
     private func check(_ json: [UInt8], at path: ScanPath) throws(DatabaseError) {
-        do throws(DatabaseError) { try path.checkUploaded(json) } catch {
+        do throws(DatabaseError) { try path.checkUploaded(json, to: scan) } catch {
             throw invalid("of \(path), \(error.message)")
         }
     }

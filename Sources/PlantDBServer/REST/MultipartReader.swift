@@ -45,12 +45,16 @@ actor MultipartReader {
         return boundary
     }
 
-    /// Passes over what is left of the part before.
+    /// Passes over what is left of the part before; nil when the whole body has come, with what may follow the
+    /// last boundary.
     ///
     /// - Throws: `invalidData` for what is no such form, or is cut.
     func nextPart() async throws(DatabaseError) -> Part? {
         while state == .beforeFirst || state == .content { _ = try await nextBytes() }
-        guard state == .headers else { return nil }
+        guard state == .headers else {
+            while !hasEnded { hasEnded = try await pull() == nil }
+            return nil
+        }
         let end = Array("\r\n\r\n".utf8)
         // A part without headers has an empty line at once; it has no name, and is refused with those.
         while true {

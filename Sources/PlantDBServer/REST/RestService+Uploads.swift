@@ -25,7 +25,10 @@ extension RestService {
             var limits = ZipLimits()
             limits.totalSize = uploadLimit
             let upload = ArchiveUpload(of: scan, limits: limits) { () async throws(DatabaseError) in
-                try await form.nextBytes()
+                if let bytes = try await form.nextBytes() { return bytes }
+                // An archive may be whole in a request that is not.
+                while try await form.nextPart() != nil {}
+                return nil
             }
             try await publish(scan, replacing: nil, upload.parts)
             let files = await upload.files
@@ -46,19 +49,26 @@ extension RestService {
         await restAnswering { () async throws(DatabaseError) in
             let form = try await form(request)
             var fields: [String: String] = [:]
-            var content: Spool?
+            var fieldBytes = 0
+            var content: (spool: Spool, type: String?)?
             while let part = try await form.nextPart() {
                 // Fields may come after the file, so the file is held back.
                 if part.name == "file" {
+                    guard content == nil, part.fileName != nil else {
+                        throw DatabaseError(
+                            .invalidArgument, "the form's part file is no file, or there are two of it")
+                    }
                     let spool = try Spool()
                     while let bytes = try await form.nextBytes() { try await spool.append(bytes) }
-                    content = spool
+                    content = (spool, part.contentType)
                     continue
                 }
                 var text = ByteBuffer()
                 while var bytes = try await form.nextBytes() {
-                    guard text.readableBytes + bytes.readableBytes <= Self.jsonLimit else {
-                        throw DatabaseError(.invalidArgument, "the field \(part.name.printable) is too large")
+                    fieldBytes += bytes.readableBytes
+                    guard fieldBytes <= Self.jsonLimit else {
+                        throw DatabaseError(
+                            .invalidArgument, "the form's fields are too large, up to \(part.name.printable)")
                     }
                     text.writeBuffer(&bytes)
                 }
@@ -81,10 +91,16 @@ extension RestService {
                     "files of the extension “\(ext.printable)” are not made: \(Self.extensions.joined(separator: ", ")) are"
                 )
             }
-            guard let content else { throw DatabaseError(.invalidArgument, "the form has no part file") }
+            guard let (content, type) = content else {
+                throw DatabaseError(.invalidArgument, "the form has no part file")
+            }
+            if ext != "json" { try Self.refuseMessage(type) }
             try Self.checkNewName(id, dialect)
             let (manifest, found) = try await find(scan, fileset)
             let path = try ScanPath("\(fileset)/\(id).\(ext)")
+            guard !path.isReadAtOpening else {
+                throw DatabaseError(.invalidArgument, "\(path) is metadata, and no file of a fileset")
+            }
             guard found.file(id) == nil, manifest.position(of: path) == nil else {
                 throw Self.exists("file \(id) in fileset \(fileset) of scan \(scan)")
             }
@@ -120,8 +136,15 @@ extension RestService {
             guard let text = request.headers[.xFilePath], !text.isEmpty else {
                 throw DatabaseError(.invalidArgument, "the header X-File-Path is missing")
             }
+            try Self.refuseMessage(request.headers[.contentType])
             guard let size = request.headers[.contentLength].flatMap({ Int64($0) }), size > 0 else {
                 throw DatabaseError(.invalidArgument, "the body is empty, or has no Content-Length")
+            }
+            // The client of 0.14 sends such bodies one after the other, and each would become the file.
+            guard request.headers[.xChunkSize].flatMap({ Int64($0) }) != size else {
+                throw DatabaseError(
+                    .invalidArgument,
+                    "a chunk of a file is not taken for the file: send it whole, in one request")
             }
             try await checkSize(request)
             let path = try ScanPath(text)
@@ -140,8 +163,8 @@ extension RestService {
             let body = RequestBytes(request.body)
             // What the index and metadata must be is looked at before they are in place.
             if path.isReadAtOpening {
-                let bytes = try await Self.collect(body)
-                try path.checkUploaded(bytes)
+                let bytes = try await RequestPass.collect(body, upTo: Self.jsonLimit)
+                try path.checkUploaded(bytes, to: manifest.scan)
                 try await publish(
                     manifest.scan, replacing: manifest,
                     .files([(path, bytes)], directories: missing.reversed()))
@@ -188,6 +211,21 @@ extension RestService {
         }
     }
 
+    /// Clients of 0.15 and later send an empty JSON object, and not the file that they were given.
+    ///
+    /// - Throws: `invalidArgument` for a type that says that the body is a message to the server, and no file.
+    private static func refuseMessage(_ contentType: String?) throws(DatabaseError) {
+        let type = contentType?.prefix { $0 != ";" }.lowercased().filter { $0 != " " } ?? ""
+        guard
+            type.hasSuffix("/json") || type.hasSuffix("+json") || type.hasPrefix("multipart/")
+                || type == "application/x-www-form-urlencoded"
+        else { return }
+        throw DatabaseError(
+            .invalidArgument,
+            "a body of type \(type.printable) is no file, and was not stored; send the file's bytes as "
+                + "application/octet-stream")
+    }
+
     private static func tooLarge(_ limit: Int64) -> DatabaseError {
         DatabaseError(.invalidArgument, "the upload has more than the \(limit) bytes that this server takes")
     }
@@ -195,17 +233,23 @@ extension RestService {
 
 extension HTTPField.Name {
     fileprivate static let xFilePath = Self("X-File-Path")!  // a valid token
+    fileprivate static let xChunkSize = Self("X-Chunk-Size")!  // the same
 }
 
 extension ScanPath {
     /// Whether PlantDB reads this file when it opens a database: damaged, it keeps it from opening, or leads it
     /// elsewhere.
-    var isReadAtOpening: Bool {
-        self == .index || rawValue == "measures.json" || isWithin(.metadata) && name.hasSuffix(".json")
-    }
+    var isReadAtOpening: Bool { OpenabilityGate.concerns(self) }
 
+    /// What nobody but the uploader has looked at: stricter than ``PlantDBCore/OpenabilityGate``, which lets
+    /// through what is only without use.
+    ///
     /// - Throws: `invalidData` for content with which upstream opens no database, or reads files beyond it.
-    func checkUploaded(_ json: [UInt8]) throws(DatabaseError) {
+    func checkUploaded(_ json: [UInt8], to scan: ScanID) throws(DatabaseError) {
+        if let objection = OpenabilityGate.objection(to: self, json) {
+            throw DatabaseError(
+                .invalidData, "a release of PlantDB could not open the database then: \(objection.reason)")
+        }
         if self == .index {
             let flaw = try FileIndex(parsing: json).flaws.first {
                 $0.kind == .unsafeFilesetID || $0.kind == .nameLeavesFileset
@@ -215,8 +259,19 @@ extension ScanPath {
                 .invalidData,
                 "files.json leads out of its scan: \(flaw.file ?? flaw.fileset ?? "")".printable)
         }
-        guard try JSONValue(parsing: json).object != nil else {
-            throw DatabaseError(.invalidData, "\(self) must be a JSON object")
+        let value = try JSONValue(parsing: json)
+        guard self == .scanMetadata else { return }
+        let claim: String? =
+            switch value["timelapse"]?["id"] {
+            case .string("")?, .null?, nil: nil
+            case .string(let name)?: name
+            case let other?: other.kindDescription
+            }
+        guard claim == scan.container?.rawValue else {
+            throw DatabaseError(
+                .invalidData,
+                "its “timelapse” names another than the one in which the scan lies, and later releases of PlantDB "
+                    + "could not open the database then")
         }
     }
 

@@ -25,6 +25,8 @@ extension RestService {
                 throw Self.exists("scan \(name)")
             }
             var metadata = try Self.metadata(of: body)
+            // It would say that the scan lies elsewhere, and later releases would not open the database.
+            metadata["timelapse"] = nil
             let now = Self.now
             metadata["owner"] = .string(caller.account ?? "anonymous")
             metadata["created"] = .string(now)
@@ -169,24 +171,11 @@ extension RestService {
     static func exists(_ what: String) -> DatabaseError {
         DatabaseError(.alreadyExists, "\(what) already exists; nothing was changed")
     }
-    static func collect(_ body: RequestBytes, upTo limit: Int = jsonLimit) async throws(DatabaseError)
-        -> [UInt8]
-    {
-        var bytes: [UInt8] = []
-        while let more = try await body.next() {
-            guard bytes.count + more.readableBytes <= limit else {
-                throw DatabaseError(.invalidArgument, "the body is larger than any such JSON")
-            }
-            bytes.append(contentsOf: more.readableBytesView)
-        }
-        return bytes
-    }
-
     /// - Parameter isOptional: whether an empty body is an empty object.
     func jsonBody(_ request: Request, isOptional: Bool = false, upTo limit: Int = jsonLimit)
         async throws(DatabaseError) -> JSONObject
     {
-        let bytes = try await Self.collect(RequestBytes(request.body), upTo: limit)
+        let bytes = try await RequestPass.collect(RequestBytes(request.body), upTo: limit)
         if bytes.isEmpty, isOptional { return JSONObject() }
         guard request.headers[.contentType]?.lowercased().hasPrefix("application/json") ?? false else {
             throw DatabaseError(.invalidArgument, "the body must be of type application/json")

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import PlantDBCore
 import PlantDBWire
+import ServedHTTP
 
 /// Decides who may read and who may write.
 struct AccessGate: Sendable {
@@ -45,9 +46,12 @@ struct AccessGate: Sendable {
     }
 
     /// A page of somebody else's in a browser here reaches this server as well, by a name that was made to
-    /// point here (DNS rebinding), or by a form: neither is anonymous access. Programs send no `Origin`.
+    /// point here (DNS rebinding), or by a form: neither is anonymous access. Programs send no `Origin`. Nor is what
+    /// a proxy on this machine hands on.
     private func isFromThisMachinesPrograms(_ request: Request) -> Bool {
-        guard isLoopback, let authority = request.head.authority else { return true }
+        guard isLoopback else { return true }
+        guard !ForwardedRequest.isOne(request.headers) else { return false }
+        guard let authority = request.head.authority else { return true }
         let host =
             authority.hasPrefix("[")
             ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }

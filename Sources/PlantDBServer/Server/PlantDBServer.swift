@@ -8,6 +8,7 @@ import NIOCore
 import NIOSSL
 import PlantDBCore
 import PlantDBWire
+import ServedHTTP
 import ServiceLifecycle
 import Synchronization
 
@@ -22,14 +23,8 @@ public final class PlantDBServer: Sendable {
     private let logger: Logger
     private let services = Mutex<ServiceGroup?>(nil)
 
-    /// Requests whose headers are larger are refused.
-    private static let maximumHeaderBytes = 32 << 10
     /// What is under way when the server is stopped may go on for so long.
     private static let stopLimit = Duration.seconds(3)
-    /// A connection on which nothing moves for so long is closed.
-    private static let idleTimeout = TimeAmount.seconds(120)
-    /// A connection that brought no whole request head for so long is closed, however steadily its bytes come.
-    private static let headTimeout = TimeAmount.seconds(30)
 
     /// - Throws: `invalidArgument` for a configuration that would let in whom nobody invited.
     public init(
@@ -58,8 +53,9 @@ public final class PlantDBServer: Sendable {
     public func run(
         onReady: @escaping @Sendable (Int) async -> Void = { _ in }
     ) async throws(DatabaseError) {
-        let leases = PeerLeases()
-        let application = try application(leases, onReady)
+        let capacity = configuration.capacity ?? .ofThisProcess()
+        let leases = PeerLeases(limit: capacity.leases)
+        let application = try application(leases, capacity, onReady)
         var services = ServiceGroupConfiguration(
             services: [
                 .init(service: LeaseService(leases: leases), successTerminationBehavior: .ignore),
@@ -90,19 +86,13 @@ public final class PlantDBServer: Sendable {
     /// Stops a server that runs. Returns at once.
     public func stop() async { await services.withLock { $0 }?.triggerGracefulShutdown() }
 
-    private func application(_ leases: PeerLeases, _ onReady: @escaping @Sendable (Int) async -> Void)
-        throws(DatabaseError) -> some ApplicationProtocol & Service
-    {
-        var http = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [
-                ReceiveBufferHandler(), ContinueHandler(),
-                RequestDeadlineHandler(first: Self.headTimeout, next: Self.idleTimeout),
-            ],
-            idleTimeout: Self.idleTimeout)
-        http.httpDecoder = .init(
-            maxHeaderFieldSize: Self.maximumHeaderBytes, maxHeaderListSize: Self.maximumHeaderBytes,
-            maxHeaderFieldCount: 100)
-        var builder = HTTPServerBuilder.http1(configuration: http)
+    private func application(
+        _ leases: PeerLeases, _ capacity: ServerCapacity, _ onReady: @escaping @Sendable (Int) async -> Void
+    ) throws(DatabaseError) -> some ApplicationProtocol & Service {
+        let roster = ConnectionRoster(limit: capacity.connections)
+        var builder = HTTPServerBuilder.http1(
+            configuration: .guarded(
+                by: roster, limits: configuration.limits, [ReceiveBufferHandler(), ContinueHandler()]))
         if let certificate = configuration.certificate, let key = configuration.privateKey {
             do {
                 var tls = TLSConfiguration.makeServerConfiguration(
@@ -117,27 +107,27 @@ public final class PlantDBServer: Sendable {
             }
         }
         return Application(
-            responder: routes(leases).router.buildResponder(), server: builder,
+            responder: routes(leases, capacity, roster).router.buildResponder(), server: builder,
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), serverName: nil,
-                availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionLimit)),
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    capacity.connections + ServerCapacity.excess)),
             onServerRunning: { channel in
                 if let port = channel.localAddress?.port { await onReady(port) }
             },
             logger: logger)
     }
 
-    /// Further ones wait to be accepted: each may hold a buffer.
-    private static let connectionLimit = 2000
-
-    func routes(_ leases: PeerLeases) -> RouteTable {
+    func routes(_ leases: PeerLeases, _ capacity: ServerCapacity, _ roster: ConnectionRoster) -> RouteTable {
         let desk = AccountDesk(accounts: configuration.accounts.map(AccountFile.init))
         let journal = RequestJournal(logger: logger)
         let gate = AccessGate(
             token: configuration.token, desk: desk, isLoopback: configuration.isLoopback,
-            readingIsOpen: configuration.isLoopback || configuration.isOpen,
+            readingIsOpen: !configuration.isClosed && (configuration.isLoopback || configuration.isOpen),
             writingIsOpen: configuration.isOpen)
-        var table = RouteTable(gate: gate, journal: journal)
+        var table = RouteTable(
+            gate: gate, journal: journal,
+            ledger: RequestLedger(requests: capacity.requests, roster: roster))
         let prefix = configuration.prefix.isEmpty ? "" : String(configuration.prefix.dropFirst()) + "/"
         table.addPeerRoutes(
             PeerService(endpoint: endpoint, leases: leases, version: configuration.version), prefix: prefix)

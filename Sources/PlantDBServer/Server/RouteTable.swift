@@ -2,16 +2,17 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import PlantDBCore
+import ServedHTTP
 
 /// What the handlers of requests know beside the request.
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     var caller: Caller?
-    let eventLoop: any EventLoop
+    let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
-        eventLoop = source.channel.eventLoop
+        channel = source.channel
     }
 }
 
@@ -28,11 +29,13 @@ struct RouteTable {
     let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
     private let gate: AccessGate
     private let journal: RequestJournal
+    private let ledger: RequestLedger
     private(set) var entries: [Entry] = []
 
-    init(gate: AccessGate, journal: RequestJournal) {
+    init(gate: AccessGate, journal: RequestJournal, ledger: RequestLedger) {
         self.gate = gate
         self.journal = journal
+        self.ledger = ledger
     }
 
     /// - Parameter path: without a slash at its beginning; `:name` stands for a component.
@@ -42,7 +45,7 @@ struct RouteTable {
         _ respond: @escaping @Sendable (Request, ServerContext, Caller) async throws -> Response
     ) {
         entries.append(Entry(method: method, path: path, policy: policy, about: about))
-        let (gate, journal) = (gate, journal)
+        let (gate, journal, ledger) = (gate, journal, ledger)
         let permission: TokenScope.Permission =
             policy == .read ? .read : about?.makesScan == true ? .create : .write
         router.on(RouterPath("/" + path), method: method) { request, context in
@@ -60,8 +63,20 @@ struct RouteTable {
                 {
                     return refusal
                 }
-                var response = try await respond(request, context, caller)
-                response.body = response.body.paced(by: context.eventLoop)
+                let pass = RequestPass(ledger, isWriter: caller.mayWrite)
+                // What is read by somebody who may only read comes with a small body, if with any.
+                if caller.mayWrite || method == .get || method == .delete {
+                    do throws(DatabaseError) { try pass.begin() } catch {
+                        return restFailure(error.description, .serviceUnavailable)
+                    }
+                }
+                if caller.mayWrite {
+                    context.channel.triggerUserOutboundEvent(RequestGuard.Event.trust, promise: nil)
+                }
+                var response = try await RequestPass.$current.withValue(pass) {
+                    try await respond(request, context, caller)
+                }
+                response.body = response.body.paced(by: context.channel.eventLoop, holding: pass)
                 return response
             }
         }
@@ -74,10 +89,13 @@ extension ResponseBody {
     /// A writer waits for a channel that can take no more, but knows of that only once the event loop has
     /// seen what was written. Where its thread is kept from the processor, one file after another was
     /// read and waited there: four clients on two cores were 300 MB.
-    func paced(by eventLoop: any EventLoop) -> ResponseBody {
+    ///
+    /// - Parameter pass: given back when the body has gone.
+    func paced(by eventLoop: any EventLoop, holding pass: RequestPass) -> ResponseBody {
         if let contentLength, contentLength <= 256 << 10 { return self }
         let body = self
         return ResponseBody(contentLength: contentLength) { writer in
+            defer { withExtendedLifetime(pass) {} }
             try await body.write(
                 writer.map { part in
                     try await eventLoop.submit {}.get()

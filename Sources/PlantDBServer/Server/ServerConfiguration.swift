@@ -1,5 +1,6 @@
 import PlantDBCore
 import PlantDBWire
+import ServedHTTP
 
 /// Where and to whom a server answers.
 public struct ServerConfiguration: Sendable {
@@ -11,6 +12,9 @@ public struct ServerConfiguration: Sendable {
     public var token: ServerToken
     /// Whoever reaches the server may write.
     public var isOpen = false
+    /// Whoever reads needs the token or an account, on this machine too: a proxy here may hand on anybody's
+    /// requests.
+    public var isClosed = false
     /// The risk of being open, or unencrypted, beyond this machine is known.
     public var acceptsRisk = false
     /// PEM files; both or none.
@@ -25,6 +29,10 @@ public struct ServerConfiguration: Sendable {
     /// Of the program that serves; peers show it.
     public var version = "unknown"
 
+    /// nil: what the process may have.
+    var capacity: ServerCapacity?
+    var limits = RequestGuard.Limits()
+
     public init(token: ServerToken = .random()) { self.token = token }
 
     public var isLoopback: Bool { LoopbackHost.isOne(host) }
@@ -37,6 +45,9 @@ public struct ServerConfiguration: Sendable {
         }
         guard prefix.isEmpty || (prefix.hasPrefix("/") && !prefix.hasSuffix("/")) else {
             throw DatabaseError(.invalidArgument, "a prefix looks like /plantdb")
+        }
+        guard !isOpen || !isClosed else {
+            throw DatabaseError(.invalidArgument, "a server is open or closed: --open or --closed, not both")
         }
         guard !isLoopback, !acceptsRisk else { return }
         guard !isOpen else {

@@ -142,7 +142,8 @@ public final class SSHServer: Sendable {
         throw Failure(description: "sshd does not answer: \(try logText)")
     }
 
-    private static func freePort() throws -> UInt16 {
+    /// Free a moment ago.
+    public static func freePort() throws -> UInt16 {
         let probe = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         defer { close(probe) }
         var address = sockaddr_in()

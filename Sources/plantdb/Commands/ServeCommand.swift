@@ -52,6 +52,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Flag(help: "Whoever reaches the server may write.")
     var open = false
 
+    @Flag(help: "Whoever reads needs the token or an account, on this machine too: behind a proxy.")
+    var closed = false
+
     @Flag(help: "Be open, or unencrypted, on an address that other machines reach.")
     var acceptNetworkRisk = false
 
@@ -75,6 +78,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.port = port
         configuration.prefix = prefix
         configuration.isOpen = open
+        configuration.isClosed = closed
         configuration.acceptsRisk = acceptNetworkRisk
         configuration.certificate = tlsCertificate
         configuration.privateKey = tlsKey

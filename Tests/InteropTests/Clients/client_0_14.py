@@ -38,6 +38,9 @@ except Exception as error:
 rest_api.refresh("sent", **place)
 rest_api.refresh(**place)
 rest_api.upload_dataset_file("sent", image, **place)
+# In chunks this release sends each as if it were the file.
+told = rest_api.upload_dataset_file("sent", image, chunk_size=10, **place)
+assert "error" in told, told
 
 client = PlantDBClient(f"http://127.0.0.1:{port}")
 assert set(client.list_scans()) == set(rest_api.list_scan_names(**place))

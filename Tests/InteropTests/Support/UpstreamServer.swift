@@ -49,31 +49,41 @@ enum UpstreamRelease: String, CaseIterable, Sendable, CustomTestStringConvertibl
         get async { await installation.value }
     }
 
-    private static let installation = Task.detached {
-        await withCheckedContinuation { continuation in
-            Thread.detachNewThread {
-                do {
-                    try installAll()
-                    continuation.resume(returning: true)
-                } catch {
-                    say(
-                        "WARNING: the tests against upstream's own servers are SKIPPED: \(error)\n"
-                            + "They need python3 (3.10 or later, with its venv module) and, once, a package index."
-                    )
-                    continuation.resume(returning: false)
+    /// The same of all releases, whose clients are tested.
+    static var areAllInstalled: Bool {
+        get async { await fullInstallation.value }
+    }
+
+    private static let installation = installation(of: tested)
+    private static let fullInstallation = installation(of: allCases)
+
+    private static func installation(of releases: [Self]) -> Task<Bool, Never> {
+        Task.detached {
+            await withCheckedContinuation { continuation in
+                Thread.detachNewThread {
+                    do {
+                        try install(releases)
+                        continuation.resume(returning: true)
+                    } catch {
+                        say(
+                            "WARNING: the tests against upstream's own servers and clients are SKIPPED: \(error)\n"
+                                + "They need python3 (3.10 or later, with its venv module) and, once, a package index."
+                        )
+                        continuation.resume(returning: false)
+                    }
                 }
             }
         }
     }
 
-    private static func installAll() throws {
+    private static func install(_ releases: [Self]) throws {
         try FileManager.default.createDirectory(atPath: stubs, withIntermediateDirectories: true)
         try Data().write(to: URL(fileURLWithPath: stubs + "/open3d.py"))
         // One test process installs, the others wait for it and find it done.
         let lock = open(environments + "/install.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard lock >= 0, flock(lock, LOCK_EX) == 0 else { throw Trouble("cannot lock \(environments)") }
         defer { close(lock) }
-        for release in tested { try release.install() }
+        for release in releases { try release.install() }
     }
 
     /// A marker, written last, tells a complete environment and what it holds.
