@@ -25,7 +25,7 @@ extension Faults {
         }
 
         private func arguments(_ more: String...) -> [String] {
-            ["sync", source, target, "-i", "--delete", "--max-delete", "100%"] + more
+            ["sync", source, target, "-i", "--delete", "--delete-unknown", "--max-delete", "100%"] + more
         }
 
         /// Makes a file whose name need not be UTF-8.
@@ -189,7 +189,7 @@ extension Faults {
                 (source, folder.appending("absent/new"), 10), (file, target, 10), (source, file, 10),
             ]
             for (from, to, code) in cases {
-                let run = try await Command.run("sync", from, to, "--delete", "--max-delete", "100%")
+                let run = try await Command.run("sync", from, to, "--delete", "--delete-unknown", "--max-delete", "100%")
                 var problems = run.code == code ? [] : ["not \(code): \(run)"]
                 if run.errors.isEmpty { problems.append("nothing is said") }
                 problems += try treeSnapshot(folder.path, includesDirectoryTimes: true)

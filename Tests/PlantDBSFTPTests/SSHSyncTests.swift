@@ -67,6 +67,7 @@ struct SSHSyncTests {
         try removeTree(source + "/plant_1/images/00003_rgb.jpg")
         var options = SyncOptions()
         options.deletion = .delete(limit: .percent(100))
+        options.deletesUnknown = true
         options.comparison = .checksum
         let third = try await run(source, from, target, to, options)
         #expect(third.errors.isEmpty, "\(third.errors)")

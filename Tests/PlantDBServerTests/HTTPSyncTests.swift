@@ -93,6 +93,7 @@ import Testing
         try writeFile(source + "/plant_0/images/00001_rgb.jpg", Array("another".utf8))
         var options = SyncOptions()
         options.deletion = .delete(limit: .percent(100))
+        options.deletesUnknown = true
         options.comparison = .checksum
         let third = try await run(one, two, options)
         #expect(third.errors.isEmpty, "\(third.errors)")

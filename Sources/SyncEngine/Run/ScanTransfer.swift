@@ -129,7 +129,7 @@ struct ScanTransfer: Sendable {
             } else {
                 var parts = try await source.parts(of: selection)
                 if !source.capabilities.showsFilesCheaply {
-                    parts = GatedParts.gating(parts, of: selection.scan)
+                    parts = parts.passingGate(of: selection.scan)
                 }
                 let staged = try await transaction.receive(bandwidth?.slow(parts) ?? parts, meter: meter)
                 try check(staged, files: files, bytes: bytes)

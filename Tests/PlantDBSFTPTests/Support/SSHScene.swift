@@ -121,7 +121,7 @@ struct SSHScene: Sendable {
     /// `sync` with everything it deletes allowed.
     func arguments(_ more: String...) -> [String] {
         ["sync", way == .up ? source : location(source), way == .down ? target : location(target), "--json"]
-            + ["--delete", "--max-delete", "100%"] + login + more
+            + ["--delete", "--delete-unknown", "--max-delete", "100%"] + login + more
     }
 
     // MARK: Whom to kill
