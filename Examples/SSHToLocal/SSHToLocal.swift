@@ -10,7 +10,7 @@ import PlantDBSync
         var access = RemoteAccess()
         access.sshOptions = Array(arguments[5...])
         // example:begin
-        let sync = FSDBSync(.location(source), .location(target), access: access)
+        let sync = FSDBSync(.location(source), .location(target), sourceAccess: access)
         try sync.setSSHCredentials(host: host, username: user, password: password)
         let report = try await sync.sync()
         print("\(report.scansPublished) scans from \(sync.sourceDescription)")

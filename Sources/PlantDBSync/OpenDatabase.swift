@@ -16,7 +16,7 @@ public enum DatabaseRole: Sendable {
     case existingTarget
 }
 
-/// How locations on other machines are reached.
+/// How a location on another machine is reached. It is for one location: what it holds is told to nobody else.
 public struct RemoteAccess: Sendable {
     /// `-o` of ssh(1): options of ssh_config(5), as `Key=value`.
     public var sshOptions: [String] = []
@@ -30,7 +30,8 @@ public struct RemoteAccess: Sendable {
     public var isInteractive = false
     /// Answers the prompt for a password.
     public var askpass: AskpassServer?
-    /// The account on the target, if that is a server of PlantDB's own: nobody else is told it.
+    /// The account on a server, for http(s) locations. Servers of PlantDB's releases are told it when they are
+    /// written to, and never for reading.
     public var login: Login?
     /// For http(s) locations.
     public var token: BearerToken?
@@ -62,7 +63,7 @@ public func openDatabase(_ location: String, as role: DatabaseRole, access: Remo
     }
     switch scheme.lowercased() {
     case "ssh": return try await openOverSSH(location.dropFirst(scheme.count + 3), as: role, access)
-    case "http", "https": return try await openOverHTTP(location, as: role, access)
+    case "http", "https": return try await openOverHTTP(location, access)
     default:
         // The location may hold a password, so only its scheme is repeated.
         throw DatabaseError(
@@ -82,13 +83,12 @@ private func refuseAnotherMachine(_ location: String) throws(DatabaseError) {
             + "A folder of that name is written ./\(shown)")
 }
 
-private func openOverHTTP(_ location: String, as role: DatabaseRole, _ access: RemoteAccess)
-    async throws(DatabaseError)
+private func openOverHTTP(_ location: String, _ access: RemoteAccess) async throws(DatabaseError)
     -> any DatabaseEndpoint
 {
     var server = HTTPAccess(try ServerAddress(location))
     server.token = access.token
-    if role != .source { server.login = access.login }
+    server.login = access.login
     server.certificateAuthority = access.certificateAuthority
     server.sendsTokenUnencrypted = access.sendsTokenUnencrypted
     return try await openServer(server)
@@ -125,11 +125,11 @@ private func refuseAbsentKey(_ identity: String?) throws(DatabaseError) {
         .invalidArgument, "the private key \(identity.printable) does not exist; check --identity")
 }
 
-/// Whom an ssh:// location names; nil for any other, and for one that cannot be read.
-func sshHost(of location: String) -> String? {
+/// Where an ssh:// location is; nil for any other, and for one that cannot be read.
+func sshDestination(of location: String) -> SSHDestination? {
     guard let scheme = scheme(of: location), scheme.lowercased() == "ssh" else { return nil }
     do throws(DatabaseError) {
-        return try SSHLocation(location.dropFirst(scheme.count + 3)).destination.host
+        return try SSHLocation(location.dropFirst(scheme.count + 3)).destination
     } catch { return nil }
 }
 

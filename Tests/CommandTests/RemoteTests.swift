@@ -80,7 +80,7 @@ import Testing
         var opener = DatabaseOpener(configuration: file)
         #expect(try opener.place(of: "lab:").access.login == nil)
         #expect(try opener.place(of: "other:").access.login?.user == "anna")
-        opener.loginAs = { Login(user: $0, password: "given") }
+        opener.options[one: .passwordFile] = folder.appending("password")
         #expect(try opener.place(of: "lab:").access.login?.user == "anna")
         try folder.remove()
     }

@@ -161,6 +161,26 @@ import ZipStream
         server.stop()
     }
 
+    @Test("Whoever is sent elsewhere takes no credentials there")
+    func redirectsToElsewhere() async throws {
+        for path in ["", "/api/v1/"] {
+            let elsewhere = try ScriptedServer { _ in answer(#"{"name": "something"}"#) }
+            let server = try ScriptedServer { _ in
+                answer(302, "", headers: ["Location: \(elsewhere.url)\(path)"])
+            }
+            var access = RemoteAccess()
+            access.token = BearerToken("canary-0123456789abcdef")
+            access.login = Login(user: "anna", password: "canary-password")
+            do throws(DatabaseError) {
+                await (try await openDatabase(server.url, as: .source, access: access)).close()
+                Issue.record("it is no PlantDB")
+            } catch { #expect(error.code == .notADatabase, "\(error)") }
+            #expect(!server.requests.isEmpty && elsewhere.requests.isEmpty)
+            server.stop()
+            elsewhere.stop()
+        }
+    }
+
     @Test("A port that speaks something else is no lost connection")
     func otherProtocol() async throws {
         let found = try await errors(of: try server { _ in Array("SSH-2.0-OpenSSH_9.2\r\n".utf8) })

@@ -35,7 +35,7 @@ struct UpstreamServerTests {
         var access = RemoteAccess()
         // The account that a server makes at its first start.
         if login { access.login = Login(user: "admin", password: "admin") }
-        let one = try await openDatabase(source, as: .source, access: access)
+        let one = try await openDatabase(source, as: .source)
         let two = try await openDatabase(target, as: .target, access: access)
         let waits = Mutex<[String]>([])
         let report = await SyncEngine(source: one, target: two, options: options).run { event in
@@ -178,6 +178,48 @@ struct UpstreamServerTests {
         #expect(try content(source) == content(target))
         right.stop()
         left.stop()
+        try folder.remove()
+    }
+
+    @Test(
+        "A foreign source server never sees the target's token, and one given token without a side is refused",
+        arguments: UpstreamRelease.tested)
+    func secretsOfTheTarget(_ release: UpstreamRelease) async throws {
+        let (source, target) = (folder.appending("source"), folder.appending("target"))
+        try SampleDatabase.plants(1, images: 30).write(to: source)
+        try FSDB.createEmptyDatabase(at: target)
+        let token = "canary-token-0123456789"
+        try writeFile(folder.appending("token"), Array(token.utf8))
+        let foreign = try await server(release, source)
+        let proxy = try RecordingProxy(before: foreign.url)
+        let plantdb = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+            .deletingLastPathComponent().appendingPathComponent("plantdb").path
+        let port = try freePort()
+        let ours = Process()
+        ours.executableURL = URL(fileURLWithPath: plantdb)
+        ours.arguments = ["serve", target, "--port", String(port), "--token-file", folder.appending("token")]
+        ours.standardOutput = FileHandle.nullDevice
+        ours.standardError = FileHandle.nullDevice
+        try ours.run()
+        defer {
+            ours.terminate()
+            ours.waitUntilExit()
+        }
+        for _ in 0..<300 where try await isGone("http://127.0.0.1:\(port)") {
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        let pair = ["sync", proxy.url, "http://127.0.0.1:\(port)"]
+        let environment = ["PLANTDB_STATE": "", "PLANTDB_CONFIG": ""]
+        let refused = try await runProgram(
+            plantdb, pair + ["--token-file", folder.appending("token")], environment: environment)
+        #expect(refused.status == 2 && !proxy.isUsed, "\(refused.output)")
+        let done = try await runProgram(
+            plantdb, pair + ["--target-token-file", folder.appending("token")], environment: environment)
+        #expect(done.status == 0, "\(done.output)\n\(foreign.log(last: 2000))")
+        #expect(proxy.isUsed && !proxy.received(token) && !proxy.received("Authorization"))
+        #expect(try content(source) == content(target))
+        proxy.stop()
+        foreign.stop()
         try folder.remove()
     }
 

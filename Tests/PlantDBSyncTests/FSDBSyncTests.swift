@@ -151,6 +151,32 @@ import Testing
         }
     }
 
+    @Test(
+        "A password is offered to the user that it was given for, and to no other of the same host",
+        .enabled(if: SSHServer.canTakePasswords, "NOT TESTED: no sshd with a password can be had here"))
+    func passwordOfOneUser() async throws {
+        // `openssl passwd -6 -salt plantdb x`: nobody gets in, the question is who is asked.
+        let server = try SSHServer(
+            hashedPassword:
+                "$6$plantdb$4YoYQk1mJY3kCzl4cuWSnUzHLsr9S4b9Gm8h6nQ0yJYzN4o0X0m0v1bqg2nI7jJY8gS3nD2L8sQ5b1mW2yZrB/"
+        )
+        let (asked, program) = (folder.appending("asked"), folder.appending("askpass"))
+        try writeFile(program, Array("#!/bin/sh\ntouch '\(asked)'\nexit 1\n".utf8))
+        chmod(program, 0o700)
+        var access = RemoteAccess()
+        access.sshOptions = server.sshOptions + ["PubkeyAuthentication=no"]
+        for (user, isAsked) in [("eve@", false), ("", true), ("\(server.user)@", true)] {
+            let sync = FSDBSync(
+                .location("ssh://\(user)127.0.0.1:\(server.port)/db"), .location(target), sourceAccess: access
+            )
+            try sync.setSSHCredentials(
+                host: "127.0.0.1", username: server.user, password: "canary", askpassProgram: program)
+            await #expect(throws: DatabaseError.self) { try await sync.sync() }
+            #expect(FileManager.default.fileExists(atPath: asked) == isAsked, "\(user)")
+        }
+        server.stop()
+    }
+
     @Test("URLs of servers are taken apart as documented")
     func urls() throws {
         #expect(

@@ -72,13 +72,6 @@ struct PairingTests {
         }
     }
 
-    private static func access(_ one: RemoteAccess, _ two: RemoteAccess) -> RemoteAccess {
-        var both = one
-        if both.sshOptions.isEmpty { (both.sshOptions, both.identity) = (two.sshOptions, two.identity) }
-        both.certificateAuthority = both.certificateAuthority ?? two.certificateAuthority
-        return both
-    }
-
     private static func differences(_ one: String, _ two: String) throws -> [String] {
         // A server keeps its staging directory, and an instance its lock, until it stops.
         try databaseDifferences(one, two).filter { !$0.hasPrefix(".plantdb-sync") && !$0.hasPrefix("lock") }
@@ -123,7 +116,8 @@ struct PairingTests {
         options.deletesUnknown = true
         options.retries = 0
         let sync = FSDBSync(
-            source.side, target.side, options: options, access: access(source.access, target.access))
+            source.side, target.side, options: options, sourceAccess: source.access,
+            targetAccess: target.access)
 
         // A run that is stopped at once, and its repetition.
         let stopped = try sync.syncInBackground()

@@ -20,7 +20,7 @@ public final class FSDBSync: Sendable, CustomReflectable {
     /// Made if there is nothing.
     public let target: SyncSide
     public let options: SyncOptions
-    private let access: RemoteAccess
+    private let access: (source: RemoteAccess, target: RemoteAccess)
     private let state = Mutex(State())
 
     private struct State {
@@ -37,15 +37,16 @@ public final class FSDBSync: Sendable, CustomReflectable {
 
     /// - Parameters:
     ///   - options: its selection of scans is replaced by the `sourceScans` of a run.
-    ///   - access: how other machines are reached.
+    ///   - sourceAccess: how the source's machine is reached; its secrets are told to no other, as those of
+    ///     `targetAccess`.
     public init(
         _ source: SyncSide, _ target: SyncSide, options: SyncOptions = SyncOptions(),
-        access: RemoteAccess = RemoteAccess()
+        sourceAccess: RemoteAccess = RemoteAccess(), targetAccess: RemoteAccess = RemoteAccess()
     ) {
         self.source = source
         self.target = target
         self.options = options
-        self.access = access
+        access = (sourceAccess, targetAccess)
     }
 
     /// `source` and `target` as texts, without secrets.
@@ -201,7 +202,8 @@ public final class FSDBSync: Sendable, CustomReflectable {
 
     // MARK: Credentials
 
-    /// The user and password for the SSH locations at a host. Keys and agents need none.
+    /// The user and password for the SSH locations at a host, unless they name another user. Keys and agents
+    /// need none.
     ///
     /// - Parameters:
     ///   - password: nil: it is asked for at the terminal, now.
@@ -224,9 +226,11 @@ public final class FSDBSync: Sendable, CustomReflectable {
         state.withLock { $0.credentials.mapValues(\.credentials) }
     }
 
-    private func access(to side: SyncSide) throws(DatabaseError) -> RemoteAccess {
-        guard let host = sshHost(of: side.location),
-            let known = state.withLock({ $0.credentials[host.lowercased()] })
+    private func access(to side: SyncSide, _ access: RemoteAccess) throws(DatabaseError) -> RemoteAccess {
+        guard let destination = sshDestination(of: side.location),
+            let known = state.withLock({ $0.credentials[destination.host.lowercased()] }),
+            // Somebody else's account is not tried with this password.
+            destination.user == nil || destination.user == known.credentials.username
         else { return access }
         return try access.adding(known.credentials, program: known.program)
     }
@@ -247,7 +251,8 @@ public final class FSDBSync: Sendable, CustomReflectable {
     }
 
     private func open() async throws(DatabaseError) -> OpenSides {
-        try await OpenSides.open(source, access(to: source), target, access(to: target))
+        try await OpenSides.open(
+            source, access(to: source, access.source), target, access(to: target, access.target))
     }
 
     private func start(_ sourceScans: [String]) throws(DatabaseError) -> Task<

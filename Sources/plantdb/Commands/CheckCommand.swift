@@ -36,7 +36,7 @@ struct CheckCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let opener = try remote.opener()
+        let opener = remote.opener()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         let globs = scanGlobs.map { Glob($0.hasSuffix("/") ? String($0.dropLast()) : $0) }

@@ -22,6 +22,8 @@ struct DiffCommand: AsyncParsableCommand {
             THE LIST
               <  only in A      >  only in B      !  in both, and different
               ?  not compared, and why
+
+            \(SidesOptions.discussion) The source is A.
             """
     )
 
@@ -37,7 +39,7 @@ struct DiffCommand: AsyncParsableCommand {
     @OptionGroup(title: "Compare") var comparing: CompareOptions
     @OptionGroup(title: "Select") var selecting: SelectOptions
 
-    @OptionGroup(title: "Other machines") var remote: RemoteOptions
+    @OptionGroup(title: "Other machines") var remote: SidesOptions
 
     @Flag(name: [.customShort("q"), .long], help: "List nothing; the exit code tells.")
     var quiet = false
@@ -51,7 +53,7 @@ struct DiffCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let opener = try remote.opener()
+        let opener = remote.opener()
         let console = Console(isQuiet: quiet)
         Running.shared.console = console
         var options = SyncOptions()
@@ -65,13 +67,10 @@ struct DiffCommand: AsyncParsableCommand {
 
         let (plan, locations): (SyncPlan, (String, String))
         do {
-            (plan, locations) = try await withDatabase(a, opener) { [options] first in
-                try await withDatabase(b, opener) { second in
-                    let engine = SyncEngine(source: first, target: second, options: options)
-                    return (
-                        try await engine.plan(), (first.location.description, second.location.description)
-                    )
-                }
+            (plan, locations) = try await withDatabases(a, b, as: .source, opener) {
+                [options] first, second in
+                let engine = SyncEngine(source: first, target: second, options: options)
+                return (try await engine.plan(), (first.location.description, second.location.description))
             }
         } catch {
             if json { JSONEvents.sayFailure(error, schema: JSONEvents.diffSchema, to: console) }

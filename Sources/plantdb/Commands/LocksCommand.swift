@@ -38,7 +38,7 @@ struct LocksListCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let opener = try remote.opener()
+        let opener = remote.opener()
         let console = Console()
         Running.shared.console = console
         let locks = try await withDatabase(database, opener) { try await $0.inspectingLocks().heldLocks() }
@@ -80,7 +80,7 @@ struct LocksBreakCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let opener = try remote.opener()
+        let opener = remote.opener()
         let console = Console()
         Running.shared.console = console
         try await withDatabase(database, opener) { endpoint in

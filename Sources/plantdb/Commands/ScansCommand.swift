@@ -32,7 +32,7 @@ struct ScansCommand: AsyncParsableCommand {
     @OptionGroup(title: "Other machines") var remote: RemoteOptions
 
     func run() async throws {
-        let opener = try remote.opener()
+        let opener = remote.opener()
         let console = Console()
         Running.shared.console = console
         try await withDatabase(database, opener) { try await list($0, console) }

@@ -41,6 +41,8 @@ struct SyncCommand: AsyncParsableCommand {
               !  different, left alone            ?  not carried, and why
               =  equal, or left alone as asked (with -v)
 
+            \(SidesOptions.discussion)
+
             \(ExitStatus.table)
             """
     )
@@ -63,7 +65,7 @@ struct SyncCommand: AsyncParsableCommand {
     @OptionGroup(title: "Safety") var safety: SafetyOptions
     @OptionGroup(title: "Transfer") var transferring: TransferOptions
     @OptionGroup(title: "Locks") var locking: LockOptions
-    @OptionGroup(title: "Other machines") var remote: RemoteOptions
+    @OptionGroup(title: "Other machines") var remote: SidesOptions
     @OptionGroup(title: "Unattended") var unattended: UnattendedOptions
     @OptionGroup(title: "Output") var output: OutputOptions
 
@@ -74,7 +76,7 @@ struct SyncCommand: AsyncParsableCommand {
             throw ValidationError("--dry-run goes with neither --watch nor --on-finish")
         }
         if unattended.watch
-            && (selecting.scansFrom == "-" || remote.passwordFile == "-" || remote.tokenFile == "-")
+            && (selecting.scansFrom == "-" || remote.standardInputs > 0)
         {
             throw ValidationError("--watch reads no standard input; name a file")
         }
@@ -97,11 +99,11 @@ struct SyncCommand: AsyncParsableCommand {
     func run() async throws {
         let console = try output.console()
         Running.shared.console = console
-        let opener = try remote.opener()
+        let opener = remote.opener()
         Running.shared.atStop = "; what is published stays, the rest is done by the same command"
         let options = try options()
         guard unattended.watch else { return try await runOnce(opener, options, console) { _ in } }
-        let place = try opener.place(of: source)
+        let place = try opener.places(of: source, target).source
         guard !place.location.contains("://") else {
             throw DatabaseError(
                 .unsupported,
@@ -134,25 +136,23 @@ struct SyncCommand: AsyncParsableCommand {
             }
         }
         do {
-            try await withDatabase(source, opener) { sourceDatabase in
-                try await withDatabase(
-                    target, as: safety.existingTarget ? .existingTarget : .target, opener
-                ) { targetDatabase in
-                    let engine = SyncEngine(
-                        source: sourceDatabase, target: targetDatabase, options: options,
-                        memory: KeptRun.memory(from: sourceDatabase, to: targetDatabase, console))
-                    let printer = SyncPrinter(
-                        console: console, events: events, itemizes: planning.itemize,
-                        source: sourceDatabase.location.description,
-                        target: targetDatabase.location.description, runID: runID, ending: ending)
-                    if planning.dryRun {
-                        let plan = try await engine.plan()
-                        try printer.finish(dryRun: plan, options: options, exitCode: planning.exitCode)
-                    } else {
-                        let result = await engine.run(runID: runID) { printer.handle($0) }
-                        onReport(result)
-                        try await printer.finish(result)
-                    }
+            try await withDatabases(
+                source, target, as: safety.existingTarget ? .existingTarget : .target, opener
+            ) { sourceDatabase, targetDatabase in
+                let engine = SyncEngine(
+                    source: sourceDatabase, target: targetDatabase, options: options,
+                    memory: KeptRun.memory(from: sourceDatabase, to: targetDatabase, console))
+                let printer = SyncPrinter(
+                    console: console, events: events, itemizes: planning.itemize,
+                    source: sourceDatabase.location.description,
+                    target: targetDatabase.location.description, runID: runID, ending: ending)
+                if planning.dryRun {
+                    let plan = try await engine.plan()
+                    try printer.finish(dryRun: plan, options: options, exitCode: planning.exitCode)
+                } else {
+                    let result = await engine.run(runID: runID) { printer.handle($0) }
+                    onReport(result)
+                    try await printer.finish(result)
                 }
             }
         } catch {

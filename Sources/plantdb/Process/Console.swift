@@ -180,6 +180,13 @@ enum Descriptor {
 enum Terminal {
     static var isStandardError: Bool { isatty(STDERR_FILENO) == 1 && environment("TERM") != "dumb" }
 
+    /// Whether somebody can be asked.
+    static var isThere: Bool {
+        let terminal = open("/dev/tty", O_RDWR | O_CLOEXEC)
+        if terminal >= 0 { close(terminal) }
+        return terminal >= 0
+    }
+
     /// As wide as stderr's terminal is now; 80 where it does not say.
     static var columns: Int {
         var size = winsize()

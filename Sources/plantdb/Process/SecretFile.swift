@@ -2,6 +2,41 @@ import Foundation
 import Glibc
 import PlantDBCore
 import SFTPClient
+import Synchronization
+
+/// Reads secrets whenever they are needed, but asks only once, and empties standard input only once.
+final class SecretReader: Sendable {
+    private let known = Mutex<[String: String]>([:])
+
+    /// - Throws: as ``SecretFile/firstLine(of:_:)``.
+    func firstLine(of file: String, _ what: String) throws(DatabaseError) -> String {
+        guard file == "-" else { return try SecretFile.firstLine(of: file, what) }
+        return try remembered("-") { () throws(DatabaseError) in try SecretFile.firstLine(of: file, what) }
+    }
+
+    /// The password for a location, from the terminal.
+    /// - Throws: `authentication` where there is none to ask at.
+    func asked(for location: String) throws(DatabaseError) -> String {
+        try remembered("password for " + location) { () throws(DatabaseError) in
+            // getpass(3) keeps no more than it must, and writes to the terminal itself.
+            guard Terminal.isThere, let text = getpass("Password for \(location): ") else {
+                throw DatabaseError(
+                    .authentication, "there is no terminal to ask for the password at; use --password-file")
+            }
+            defer { memset(text, 0, strlen(text)) }
+            return String(cString: text)
+        }
+    }
+
+    private func remembered(_ key: String, _ read: () throws(DatabaseError) -> String) throws(DatabaseError)
+        -> String
+    {
+        if let known = known.withLock({ $0[key] }) { return known }
+        let secret = try read()
+        known.withLock { $0[key] = secret }
+        return secret
+    }
+}
 
 /// Passwords and tokens that lie in files, and the way of a password to ssh.
 enum SecretFile {
