@@ -18,6 +18,12 @@ struct ConnectMessage: Decodable, Sendable {
     var acceptNewHostKey: Bool?
 }
 
+/// A database that was looked at, by a name that nothing else ever has.
+struct TestedMessage: Codable, Sendable {
+    var database: String
+    var facts: SideFacts
+}
+
 /// What was found behind a location.
 struct SideFacts: Codable, Sendable {
     /// As the process shows it, without secrets.
@@ -32,6 +38,11 @@ struct SideFacts: Codable, Sendable {
 }
 
 struct CompareMessage: Codable, Sendable {
+    /// As ``TestedMessage`` names them.
+    var source: String
+    var target: String
+    /// The comparison that the page shows until now.
+    var replaces: String?
     var checksum: Bool
     /// Also what only the target has counts as a difference, to be deleted.
     var delete: Bool
@@ -47,9 +58,10 @@ struct CompareMessage: Codable, Sendable {
 }
 
 struct JobMessage: Decodable, Sendable {
+    /// The one that the page shows: its two databases are synchronised, by what was compared there.
+    var comparison: String
     /// Empty: all.
     var scans: [String]
-    var checksum: Bool
     /// Read back what was written.
     var verify: Bool
     /// How many files may be deleted: those that were shown; nil: none.
@@ -57,11 +69,11 @@ struct JobMessage: Decodable, Sendable {
     /// nil: as fast as it goes.
     var bytesPerSecond: Int64?
 
-    var options: SyncOptions {
+    func options(comparing: CompareMessage) -> SyncOptions {
         var options = SyncOptions()
         options.selection.scans = scans
         if let bytesPerSecond, bytesPerSecond > 0 { options.bytesPerSecond = bytesPerSecond }
-        if checksum { options.comparison = .checksum }
+        if comparing.checksum { options.comparison = .checksum }
         if verify { options.verification = .full }
         if let deleteFiles { options.deletion = .delete(limit: .files(deleteFiles)) }
         return options
@@ -69,6 +81,7 @@ struct JobMessage: Decodable, Sendable {
 }
 
 struct ScansMessage: Decodable, Sendable {
+    var comparison: String
     var scans: [String]
 }
 
@@ -166,12 +179,21 @@ struct Update: Codable, Sendable {
         var scans: [JobScan]
     }
 
-    /// Grows with every comparison that is ready; the page then fetches it.
-    var comparison: Int
-    var isComparing: Bool
-    var comparisonError: String?
-    var sides: [String: SideFacts]
+    struct ComparisonState: Codable, Sendable {
+        var isReady: Bool
+        var error: String?
+    }
+
+    /// All that are kept, by their names; a page looks at its own.
+    var comparisons: [String: ComparisonState]
     var jobs: [JobChange]
+}
+
+/// A comparison that is ready, and what was found on both sides when it was made.
+struct ComparisonMessage: Codable, Sendable {
+    var source: SideFacts
+    var target: SideFacts
+    var rows: [ComparisonRow]
 }
 
 /// A run of the history.

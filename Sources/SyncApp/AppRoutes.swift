@@ -56,21 +56,30 @@ struct AppRoutes: Sendable {
         on(.post, "/api/connect", in: router) { request in
             try json(try await workspace.connect(try await body(ConnectMessage.self, of: request)))
         }
-        on(.post, "/api/compare", in: router) { request in
-            try await workspace.compare(try await body(CompareMessage.self, of: request))
-            return try json(Done())
+        on(.get, "/api/database", in: router) { request in
+            try json(try await workspace.tested(Self.query("id", of: request)))
         }
-        on(.get, "/api/comparison", in: router) { _ in try json(try await workspace.rows()) }
+        on(.post, "/api/compare", in: router) { request in
+            let message = try await body(CompareMessage.self, of: request)
+            return try json(Compared(comparison: try await workspace.compare(message)))
+        }
+        on(.get, "/api/comparison", in: router) { request in
+            try json(try await workspace.comparison(Self.query("id", of: request)))
+        }
         on(.post, "/api/plan", in: router) { request in
-            let (rows, count) = try await workspace.files(of: try await scan(of: request))
+            let message = try await body(ScansMessage.self, of: request)
+            let (rows, count) = try await workspace.files(
+                of: message.scans.first ?? "", in: message.comparison)
             return try json(Files(files: rows, count: count))
         }
         on(.post, "/api/details", in: router) { request in
-            try json(try await workspace.details(of: try await body(ScansMessage.self, of: request).scans))
+            let message = try await body(ScansMessage.self, of: request)
+            return try json(try await workspace.details(of: message.scans, in: message.comparison))
         }
         on(.get, "/api/thumbnail", in: router) { request in
-            guard let scan = request.uri.queryParameters["scan"],
-                let (bytes, type) = try await workspace.thumbnail(of: String(scan))
+            guard
+                let (bytes, type) = try await workspace.thumbnail(
+                    of: Self.query("scan", of: request), in: Self.query("comparison", of: request))
             else { throw DatabaseError(.notFound, "there is no image of this scan") }
             var headers = Self.headers
             headers[.contentType] = type
@@ -90,7 +99,7 @@ struct AppRoutes: Sendable {
             try json(Job(job: try workspace.jobs.retry(try await body(Job.self, of: request).job)))
         }
         on(.get, "/api/jobs/report", in: router) { request in
-            let id = request.uri.queryParameters["job"].map(String.init) ?? ""
+            let id = Self.query("job", of: request)
             guard let (summary, report) = workspace.jobs.report(of: id) else {
                 throw DatabaseError(.notFound, "there is no report of job “\(id.printable)”")
             }
@@ -102,7 +111,7 @@ struct AppRoutes: Sendable {
             try json(try configuration.history?.list(last: Self.historyLength).map(HistoryRow.init) ?? [])
         }
         on(.get, "/api/history/report", in: router) { request in
-            let run = RunID(rawValue: request.uri.queryParameters["run"].map(String.init) ?? "")
+            let run = RunID(rawValue: Self.query("run", of: request))
             guard let report = try configuration.history?.report(of: run).report else {
                 throw DatabaseError(.notFound, "there is no report of run “\(run.rawValue.printable)”")
             }
@@ -119,6 +128,7 @@ struct AppRoutes: Sendable {
 
     private struct Done: Codable { var done = true }
     private struct Job: Codable { var job: String }
+    private struct Compared: Codable { var comparison: String }
     private struct Files: Codable { var files: [PlanRow], count: Int }
     private struct Failure: Codable { var error: String, code: String }
     private struct Start: Codable {
@@ -155,7 +165,9 @@ struct AppRoutes: Sendable {
             return Response(status: .unauthorized, headers: Self.headers)
         }
         do { return try await respond(request) } catch let error as DatabaseError {
-            return failure(error.description, error.code.rawValue, .unprocessableContent)
+            // A page that works on something else than it believes is told so.
+            let status: HTTPResponse.Status = error.code == .conflict ? .conflict : .unprocessableContent
+            return failure(error.description, error.code.rawValue, status)
         } catch let error as DecodingError {
             return failure("the request is not what this version expects", "\(error)".printable, .badRequest)
         } catch {
@@ -184,8 +196,8 @@ struct AppRoutes: Sendable {
         return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
     }
 
-    private func scan(of request: Request) async throws -> String {
-        try await body(ScansMessage.self, of: request).scans.first ?? ""
+    private static func query(_ name: String, of request: Request) -> String {
+        request.uri.queryParameters[Substring(name)].map(String.init) ?? ""
     }
 
     private func logIn(_ request: Request) async throws -> Response {

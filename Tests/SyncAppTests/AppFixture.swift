@@ -100,20 +100,51 @@ final class AppFixture: Sendable {
 
     struct Ended: Error {}
 
-    func connect(_ source: String, _ target: String) async throws {
+    /// Two databases that were tested, by their names.
+    struct Pair {
+        var source: TestedMessage
+        var target: TestedMessage
+    }
+
+    struct Compared {
+        var id: String
+        var message: ComparisonMessage
+        var rows: [ComparisonRow] { message.rows }
+    }
+
+    func connect(_ source: String, _ target: String) async throws -> Pair {
+        var found: [TestedMessage] = []
         for (side, location) in [("source", source), ("target", target)] {
             let body = try JSONEncoder().encode(["side": side, "location": location])
             let answer = try await post("/api/connect", String(decoding: body, as: UTF8.self))
             try #require(answer.status == 200, "\(answer.text)")
+            found.append(try answer.json())
         }
+        return Pair(source: found[0], target: found[1])
     }
 
-    func compare(_ options: String = #"{"checksum":false,"delete":false}"#) async throws -> [ComparisonRow] {
-        let before = try await update { _ in true }.comparison
-        #expect(try await post("/api/compare", options).status == 200)
-        let after = try await update { $0.comparison > before || $0.comparisonError != nil }
-        #expect(after.comparisonError == nil)
-        return try await get("/api/comparison").json()
+    func compare(_ pair: Pair, delete: Bool = false, replaces: String? = nil) async throws -> Compared {
+        let message = CompareMessage(
+            source: pair.source.database, target: pair.target.database, replaces: replaces, checksum: false,
+            delete: delete)
+        let body = String(decoding: try JSONEncoder().encode(message), as: UTF8.self)
+        let answer = try await post("/api/compare", body)
+        try #require(answer.status == 200, "\(answer.text)")
+        let id = try #require(try answer.json([String: String].self)["comparison"])
+        let after = try await update {
+            $0.comparisons[id]?.isReady ?? false || $0.comparisons[id]?.error != nil
+        }
+        #expect(after.comparisons[id]?.error == nil)
+        return Compared(id: id, message: try await get("/api/comparison?id=\(id)").json())
+    }
+
+    /// - Parameter more: of the message.
+    func start(_ compared: Compared, scans: [String] = [], _ more: String = "") async throws
+        -> Update.JobChange
+    {
+        let list = String(decoding: try JSONEncoder().encode(scans), as: UTF8.self)
+        return try await job(
+            #"{"comparison":"\#(compared.id)","scans":\#(list),"verify":false\#(more)}"#)
     }
 
     /// - Returns: its last state.
@@ -121,9 +152,10 @@ final class AppFixture: Sendable {
         let answer = try await post(path, body)
         try #require(answer.status == 200, "\(answer.text)")
         let id = try #require(try answer.json([String: String].self)["job"])
-        let last = try await update { update in
-            update.jobs.contains { $0.job.id == id && $0.job.state.isOver }
-        }
+        let isOver: (Update) -> Bool = { $0.jobs.contains { $0.job.id == id && $0.job.state.isOver } }
+        _ = try await update(isOver)
+        // A new stream begins with all of it; one that was there in between has told parts before.
+        let last = try await update(isOver)
         return try #require(last.jobs.first { $0.job.id == id })
     }
 }

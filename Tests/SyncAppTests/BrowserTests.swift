@@ -118,6 +118,14 @@ struct BrowserTests {
         server.stop()
     }
 
+    @Test(
+        "Fields that were edited are tested and compared before anything starts; tabs and reloads keep what they show",
+        arguments: ["edited_target", "two_tabs", "reloaded"])
+    func pairs(_ scenario: String) throws {
+        try plants(3, at: source)
+        try run(scenario, ["source": source, "target": target])
+    }
+
     @Test("Named databases are offered, a run is held to its rate and stands in the history")
     func namedAndHistory() throws {
         try plants(3, at: source)

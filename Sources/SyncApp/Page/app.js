@@ -10,9 +10,10 @@ const OUTCOMES = {
 };
 const ROW = 44;
 const state = {
-  sides: {}, rows: [], shown: [], selected: new Set(), details: new Map(), asked: new Set(),
+  rows: [], shown: [], selected: new Set(), details: new Map(), asked: new Set(),
   filter: null, sort: "scan", descending: false, current: 0,
-  comparison: -1, jobs: new Map(), wantsComparison: false, deletesCompared: false, checksumCompared: false,
+  // What was compared, and whether it is what the page shows: nothing else can be started.
+  comparison: null, comparisons: {}, awaited: null, jobs: new Map(),
 };
 
 function element(tag, options = {}, ...children) {
@@ -103,9 +104,25 @@ function sideForm(form, named) {
       fields.append(element("p", { class: "quiet", text: "With what the configuration says of it (plantdb remote)." }));
     }
   };
-  kind.addEventListener("change", show);
+  kind.addEventListener("change", () => { show(); own.changed(); });
   show();
   form.append(kind, fields, button, facts);
+  // `database` is what was tested: the process knows it by that name. It belongs to the fields as they are.
+  const own = { kind, show, fields, facts, database: null };
+  const say = (text, name = "facts") => {
+    facts.hidden = !text;
+    facts.className = name;
+    facts.textContent = text;
+  };
+  own.changed = (text = "") => {
+    const wasTested = own.database != null || !facts.hidden;
+    own.database = null;
+    own.attempt = {};
+    button.disabled = false;
+    say(text || (wasTested ? "Changed: test the connection." : ""), "facts quiet");
+    forgetComparison();
+  };
+  form.addEventListener("input", () => own.changed());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const message = { side, location: "" };
@@ -114,31 +131,77 @@ function sideForm(form, named) {
       if (input.type === "checkbox") message[input.name] = input.checked;
       else if (input.value) message[input.name] = input.value;
     }
+    own.changed("Looking…");
+    const attempt = own.attempt;
     button.disabled = true;
-    facts.hidden = false;
-    facts.className = "facts";
-    facts.textContent = "Looking…";
     try {
-      showFacts(side, await call("/api/connect", message));
+      const found = await call("/api/connect", message);
+      // The answer to fields that were changed meanwhile says nothing of them.
+      if (own.attempt !== attempt) return;
+      own.database = found.database;
+      showFacts(side, found.facts);
       // A secret stays in the process, and not in the page.
       for (const input of fields.querySelectorAll("input[type=password]")) input.value = "";
-      compareIfPossible();
+      save();
+      guarded(compare)();
     } catch (error) {
-      delete state.sides[side];
-      facts.className = "facts bad";
-      facts.textContent = error.message;
-      $("compare").hidden = !(state.sides.source && state.sides.target);
+      if (own.attempt === attempt) say(error.message, "facts bad");
     } finally {
-      button.disabled = false;
+      if (own.attempt === attempt) button.disabled = false;
     }
   });
-  return { kind, show, fields, facts };
+  return own;
 }
 
 const forms = {};
 
+// What a reload of this tab begins with: the fields without their secrets, and what the process knows of them.
+function save() {
+  const saved = { comparison: state.comparison?.id };
+  for (const [side, { kind, fields, database }] of Object.entries(forms)) {
+    const values = {};
+    for (const input of fields.querySelectorAll("input:not([type=password])")) {
+      values[input.name] = input.type === "checkbox" ? input.checked : input.value;
+    }
+    saved[side] = { kind: kind.value, values, database };
+  }
+  sessionStorage.setItem("pair", JSON.stringify(saved));
+}
+
+function restoreFields(side, { kind, values }) {
+  const form = forms[side];
+  form.kind.value = kind;
+  if (form.kind.value !== kind) {  // A name that was forgotten since.
+    form.kind.value = "path";
+    return false;
+  }
+  form.show();
+  for (const input of form.fields.querySelectorAll("input")) {
+    const value = values[input.name];
+    if (input.type === "checkbox") input.checked = value ?? false; else if (value) input.value = value;
+  }
+  return true;
+}
+
+async function restore(saved) {
+  state.replaced = saved.comparison;
+  for (const side of Object.keys(forms)) {
+    if (!saved[side] || !restoreFields(side, saved[side]) || !saved[side].database) continue;
+    const form = forms[side];
+    const { attempt } = form;
+    try {
+      const found = await call(`/api/database?id=${saved[side].database}`);
+      if (form.attempt !== attempt) continue;
+      form.database = found.database;
+      showFacts(side, found.facts);
+    } catch {
+      // The process is another one now: the fields are there, and are to be tested.
+    }
+  }
+  await compare();
+}
+
 function showFacts(side, found) {
-  state.sides[side] = found;
   const lines = [element("strong", { text: found.location }),
     element("p", { text: `${found.scans} ${found.scans === 1 ? "scan" : "scans"}${found.freeBytes == null ? "" : `, ${bytes(found.freeBytes)} free`}` })];
   for (const lock of found.locks) lines.push(element("p", { class: "danger", text: `locked: ${lock}` }));
@@ -150,16 +213,69 @@ function showFacts(side, found) {
   facts.replaceChildren(...lines);
 }
 
-function compareIfPossible() {
-  const ready = state.sides.source && state.sides.target;
-  $("compare").hidden = !ready;
-  if (ready) guarded(compare)();
+const isTested = () => Object.values(forms).every((form) => form.database != null);
+
+// Nothing that stands below the fields is of these databases any more.
+function forgetComparison() {
+  state.replaced = state.comparison?.id ?? state.replaced;
+  state.comparison = null;
+  state.selected.clear();
+  showRows([]);
+  save();
 }
 
 async function compare() {
-  state.deletesCompared = $("delete").checked;
-  state.checksumCompared = $("checksum").checked;
-  await call("/api/compare", { checksum: $("checksum").checked, delete: $("delete").checked });
+  if (!isTested()) return drawComparison();
+  state.replaced = state.comparison?.id ?? state.replaced;
+  const comparison = { id: null, isReady: false, checksum: $("checksum").checked, deletes: $("delete").checked };
+  state.comparison = comparison;
+  drawComparison();
+  try {
+    const answer = await call("/api/compare", {
+      source: forms.source.database, target: forms.target.database, replaces: state.replaced,
+      checksum: comparison.checksum, delete: comparison.deletes,
+    });
+    comparison.id = answer.comparison;
+    if (state.comparison !== comparison) return;
+    save();
+    await lookAtComparison();
+  } catch (error) {
+    if (state.comparison !== comparison) return;
+    comparison.error = String(error.message);
+    drawComparison();
+    throw error;
+  }
+}
+
+// Whether the process says something new of it.
+async function lookAtComparison() {
+  const comparison = state.comparison;
+  const known = state.comparisons[comparison?.id];
+  if (!comparison || comparison.error) return;
+  // Forgotten for those of many other tabs.
+  const isLost = !known && comparison.isKnown;
+  if (known?.error || isLost) {
+    comparison.isReady = false;
+    comparison.error = known?.error ?? "The app no longer keeps this comparison: compare again.";
+    drawComparison();
+    throw new Refusal(comparison.error);
+  }
+  comparison.isKnown = known != null;
+  if (!known?.isReady || comparison.isReady || comparison.isLoading) return;
+  comparison.isLoading = true;
+  const found = await call(`/api/comparison?id=${comparison.id}`);
+  if (state.comparison !== comparison) return;
+  comparison.isReady = true;
+  for (const side of Object.keys(forms)) showFacts(side, found[side]);
+  showRows(found.rows);
+}
+
+function drawComparison() {
+  const comparison = state.comparison;
+  $("compare").hidden = !isTested();
+  $("compare").classList.toggle("stale", !comparison?.isReady);
+  $("comparing").textContent = !comparison || comparison.isReady || comparison.error ? "" : "Comparing…";
+  drawStart();
 }
 
 // MARK: Folders
@@ -175,7 +291,11 @@ async function chooseFolder(input) {
 async function listFolder(path) {
   const found = await call("/api/folders", { path });
   $("folders-path").textContent = found.path + (found.isDatabase ? " (a PlantDB database)" : "");
-  $("folders-choose").onclick = () => { folderTarget.value = found.path; $("folders").close(); };
+  $("folders-choose").onclick = () => {
+    folderTarget.value = found.path;
+    folderTarget.dispatchEvent(new Event("input", { bubbles: true }));
+    $("folders").close();
+  };
   const item = (text, next) => element("li", {}, element("button", { type: "button", text, onclick: guarded(() => listFolder(next)) }));
   const join = (name) => (found.path === "/" ? "" : found.path) + "/" + name;
   $("folders-list").replaceChildren(
@@ -185,12 +305,8 @@ async function listFolder(path) {
 
 // MARK: The table
 
-async function loadRows() {
-  try {
-    state.rows = await call("/api/comparison");
-  } catch {
-    state.rows = [];
-  }
+function showRows(rows) {
+  state.rows = rows;
   state.details.clear();
   state.asked.clear();
   const names = new Set(state.rows.map((row) => row.scan));
@@ -198,6 +314,7 @@ async function loadRows() {
   $("filters").hidden = $("scans").hidden = $("run").hidden = state.rows.length === 0;
   showChips();
   filterRows();
+  drawComparison();
 }
 
 function showChips() {
@@ -233,7 +350,7 @@ function filterRows() {
   drawSelection();
 }
 
-const canMove = (row) => (row.state === "targetOnly" ? state.deletesCompared : row.state !== "same");
+const canMove = (row) => (row.state === "targetOnly" ? state.comparison?.deletes : row.state !== "same");
 
 function drawRows() {
   const view = $("viewport");
@@ -252,8 +369,8 @@ function drawRow(row, index) {
     onchange: (event) => select(row, event.target.checked),
   });
   check.checked = state.selected.has(row.scan);
-  const image = details?.hasImage
-    ? element("img", { src: `/api/thumbnail?scan=${encodeURIComponent(row.scan)}`, alt: "", loading: "lazy", width: "48", height: "36" })
+  const image = details?.hasImage && state.comparison?.isReady
+    ? element("img", { src: `/api/thumbnail?comparison=${state.comparison.id}&scan=${encodeURIComponent(row.scan)}`, alt: "", loading: "lazy", width: "48", height: "36" })
     : "";
   const label = STATES[row.state] + (row.unresolved && row.state === "different" && !row.moveFiles ? " (newer at target)" : "");
   const stateCell = cell(label, `state ${row.state}`);
@@ -272,14 +389,18 @@ function drawRow(row, index) {
 let detailTimer = null;
 
 function askDetails(rows) {
+  const comparison = state.comparison;
   const wanted = rows.map((row) => row.scan).filter((scan) => scan && !state.asked.has(scan));
-  if (wanted.length === 0) return;
+  if (wanted.length === 0 || !comparison?.isReady) return;
   clearTimeout(detailTimer);
   // Not while somebody scrolls past.
   detailTimer = setTimeout(async () => {
+    if (state.comparison !== comparison) return;
     for (const scan of wanted) state.asked.add(scan);
     try {
-      for (const details of await call("/api/details", { scans: wanted })) state.details.set(details.scan, details);
+      const found = await call("/api/details", { comparison: comparison.id, scans: wanted });
+      if (state.comparison !== comparison) return;
+      for (const details of found) state.details.set(details.scan, details);
       drawRows();
     } catch {
       // The row stays without them; connecting again says what is wrong.
@@ -296,7 +417,7 @@ function drawSelection() {
   const rows = state.rows.filter((row) => state.selected.has(row.scan) && row.state !== "targetOnly");
   const gone = state.rows.filter((row) => state.selected.has(row.scan) && row.state === "targetOnly");
   const copied = rows.reduce((sum, row) => sum + row.moveBytes, 0);
-  const deletes = state.deletesCompared;
+  const deletes = state.comparison?.deletes;
   const deleted = deletes ? [...rows, ...gone].reduce((sum, row) => sum + row.deleteFiles, 0) : 0;
   $("selection").textContent = rows.length + gone.length === 0
     ? "Select the scans to synchronize"
@@ -317,7 +438,7 @@ function drawSelection() {
 
 function drawStart() {
   const isConfirmed = state.toDelete === 0 || $("confirm-delete")?.checked;
-  $("start").disabled = state.toRun.length === 0 || !isConfirmed;
+  $("start").disabled = !state.comparison?.isReady || state.toRun.length === 0 || !isConfirmed;
 }
 
 async function start() {
@@ -325,20 +446,34 @@ async function start() {
   if (!isAll && state.toRun.some((row) => row.state === "targetOnly")) {
     throw new Refusal("Scans that only the target has can be deleted only in a run of all scans: select all of them.");
   }
+  const comparison = state.comparison;
   const scans = isAll ? [] : state.toRun.map((row) => row.scan);
-  await call("/api/jobs", {
-    scans, checksum: state.checksumCompared, verify: $("verify").checked,
+  const { job } = await call("/api/jobs", {
+    comparison: comparison.id, scans, verify: $("verify").checked,
     ...(state.toDelete ? { deleteFiles: state.toDelete } : {}),
     ...(Number($("bandwidth").value) > 0 ? { bytesPerSecond: Math.round(Number($("bandwidth").value) * 1e6) } : {}),
   });
-  state.selected.clear();
-  state.wantsComparison = true;
-  filterRows();
+  state.awaited = { job, comparison };
+  if (state.comparison === comparison) {
+    state.selected.clear();
+    filterRows();
+  }
+  compareAfterRun();
   $("jobs").scrollIntoView({ behavior: "smooth" });
 }
 
+// When it is over, what was started here is compared again, unless the page shows something else by then.
+function compareAfterRun() {
+  const known = state.jobs.get(state.awaited?.job);
+  if (!known || !isOver(known.job)) return;
+  const isShown = state.awaited.comparison === state.comparison;
+  state.awaited = null;
+  if (isShown) guarded(compare)();
+}
+
 async function openPlan(row) {
-  const { files, count } = await call("/api/plan", { scans: [row.scan] });
+  if (!state.comparison?.isReady) return;
+  const { files, count } = await call("/api/plan", { comparison: state.comparison.id, scans: [row.scan] });
   $("plan-title").textContent = row.scan;
   $("plan-summary").textContent = [STATES[row.state], row.message,
     count > files.length ? `the first ${files.length} of ${count} files` : `${count} files with something to say`].filter(Boolean).join(" · ");
@@ -356,10 +491,7 @@ function jobChanged(change) {
   known.job = change.job;
   for (const scan of change.scans) known.scans.set(scan.scan, scan);
   state.jobs.set(change.job.id, known);
-  if (!wasOver && isOver(change.job) && state.sides.source && state.sides.target && state.wantsComparison) {
-    state.wantsComparison = false;
-    guarded(compare)();
-  }
+  compareAfterRun();
   drawJob(known);
   if (!wasOver && isOver(change.job)) guarded(showHistory)();
 }
@@ -430,17 +562,9 @@ function listen() {
   const events = new EventSource("/api/events");
   events.onmessage = (event) => {
     const update = JSON.parse(event.data);
-    $("comparing").textContent = update.isComparing ? "Comparing…" : "";
-    if (update.comparisonError) problem(update.comparisonError);
-    for (const [side, found] of Object.entries(update.sides)) {
-      if (JSON.stringify(state.sides[side]) !== JSON.stringify(found)) showFacts(side, found);
-    }
-    $("compare").hidden = !(update.sides.source && update.sides.target);
+    state.comparisons = update.comparisons;
+    lookAtComparison().catch(problem);
     for (const change of update.jobs) jobChanged(change);
-    if (update.comparison !== state.comparison) {
-      state.comparison = update.comparison;
-      loadRows();
-    }
   };
   events.onerror = () => { $("version").textContent = "The app does not answer; is it still running?"; };
   events.onopen = () => { $("version").textContent = state.version; };
@@ -453,7 +577,9 @@ async function begin() {
   if (token) {
     await call("/api/session", { token });
     history.replaceState(null, "", "/");
+    sessionStorage.clear();
   }
+  const saved = JSON.parse(sessionStorage.getItem("pair") ?? "null");
   const info = await call("/api/start");
   state.version = `plantdb ${info.version}`;
   state.home = info.home;
@@ -461,17 +587,12 @@ async function begin() {
   for (const form of document.querySelectorAll(".side")) {
     const side = form.dataset.side;
     forms[side] = sideForm(form, info.named);
-    const first = info[side];
+    const first = saved ? null : info[side];
     if (!first) continue;
     const scheme = first.split("://")[0];
-    if (info.named.some(({ name }) => first === `${name}:`)) {
-      forms[side].kind.value = `named:${first}`;
-      forms[side].show();
-      continue;
-    }
-    forms[side].kind.value = first.includes("://") ? (scheme === "ssh" ? "ssh" : "http") : "path";
-    forms[side].show();
-    forms[side].fields.querySelector("[name=location]").value = first;
+    const isNamed = info.named.some(({ name }) => first === `${name}:`);
+    const kind = isNamed ? `named:${first}` : !first.includes("://") ? "path" : scheme === "ssh" ? "ssh" : "http";
+    restoreFields(side, { kind, values: { location: first } });
   }
   $("compare-button").onclick = guarded(compare);
   $("delete").onchange = guarded(compare);
@@ -512,6 +633,7 @@ async function begin() {
   });
   listen();
   guarded(showHistory)();
+  if (saved) return restore(saved);
   for (const form of document.querySelectorAll(".side")) if (info[form.dataset.side]) form.requestSubmit();
 }
 

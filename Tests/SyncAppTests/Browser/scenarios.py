@@ -150,6 +150,96 @@ def reload_during_run(page):
     expect(page.locator("#job-2[data-state=running]")).to_be_visible()
 
 
+def new_target(page):
+    return page.locator("form[data-side=target]").locator("[name=location]")
+
+
+def edited_target(page):
+    connect_both(page)
+    select_all(page)
+    expect(page.locator("#start")).to_be_enabled()
+    other = values["target"] + "-other"
+    new_target(page).fill(other)
+    expect(page.locator("#start")).to_be_disabled()
+    expect(page.locator("form[data-side=target] .facts")).to_contain_text("Changed")
+    expect(page.locator("form[data-side=target] .facts")).not_to_contain_text(values["target"])
+    picture(page, "changed")
+    # A click that is forced reaches nothing either.
+    page.evaluate("document.getElementById('start').disabled = false; document.getElementById('start').click()")
+    page.wait_for_timeout(300)
+    expect(page.locator("#jobs")).to_be_hidden()
+    # An answer to what stood there before says nothing of what stands there now.
+    held = []
+    page.route("**/api/connect", lambda route: held.append(route))
+    page.locator("form[data-side=target] button.test").click()
+    while not held:
+        page.wait_for_timeout(20)
+    new_target(page).fill(other + "2")
+    with page.expect_response("**/api/connect"):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator("form[data-side=target] .facts")).to_contain_text("Changed")
+    page.unroute("**/api/connect")
+    new_target(page).fill(other)
+    page.locator("form[data-side=target] button.test").click()
+    expect(page.locator("form[data-side=target] .facts")).to_contain_text(other)
+    expect(page.locator("#rows .row").first).to_be_visible(timeout=20000)
+    # What was selected for the other target is not selected for this one.
+    expect(page.locator("#start")).to_be_disabled()
+    select_all(page)
+    start_and_wait(page)
+    assert os.path.exists(other + "/plant_0/files.json")
+    assert not os.path.exists(values["target"])
+    # A name of the configuration, a key or a password are fields too.
+    page.locator("form[data-side=source] select").select_option("ssh")
+    expect(page.locator("#start")).to_be_disabled()
+
+
+def two_tabs(page):
+    connect_both(page)
+    select_all(page)
+    second = page.context.new_page()
+    second.goto(url.split("#")[0])
+    expect(second.locator("form[data-side=target] .facts")).to_be_hidden()
+    first_target = values["target"]
+    values["target"] = first_target + "-second"
+    connect_both(second)
+    expect(page.locator("form[data-side=target] .facts")).to_contain_text(first_target)
+    expect(page.locator("form[data-side=target] .facts")).not_to_contain_text("second")
+    expect(page.locator("#selection")).to_contain_text("3 scans")
+    start_and_wait(page)
+    assert os.path.exists(first_target + "/plant_2/files.json")
+    assert not os.path.exists(values["target"])
+    expect(page.locator("#states")).to_contain_text("same", timeout=20000)
+    # The run of another tab changes nothing of what this one shows.
+    expect(second.locator("#job-1")).to_contain_text(first_target)
+    expect(second.locator("#states")).to_contain_text("only at source")
+    select_all(second)
+    start_and_wait(second, number=2)
+    assert os.path.exists(values["target"] + "/plant_2/files.json")
+
+
+def reloaded(page):
+    connect_both(page)
+    page.reload()
+    expect(new_target(page)).to_have_value(values["target"])
+    expect(page.locator("form[data-side=target] .facts")).to_contain_text(values["target"])
+    expect(page.locator("#rows .row").first).to_be_visible(timeout=20000)
+    expect(page.locator("#start")).to_be_disabled()
+    other = values["target"] + "-other"
+    new_target(page).fill(other)
+    page.reload()
+    expect(new_target(page)).to_have_value(other)
+    expect(page.locator("form[data-side=source] .facts")).to_contain_text("3 scans")
+    expect(page.locator("form[data-side=target] .facts")).to_be_hidden()
+    expect(page.locator("#compare")).to_be_hidden()
+    page.locator("form[data-side=target] button.test").click()
+    expect(page.locator("#rows .row").first).to_be_visible(timeout=20000)
+    select_all(page)
+    start_and_wait(page)
+    assert os.path.exists(other + "/plant_0/files.json") and not os.path.exists(values["target"])
+
+
 def deletion_guard(page):
     connect_both(page)
     expect(page.locator("#states")).to_contain_text("only at target")
@@ -227,7 +317,7 @@ def other_origin(page):
                 try {
                     const answer = await fetch(base + "/api/jobs", {
                         method: "POST", credentials: "include", headers: { "Content-Type": type },
-                        body: JSON.stringify({ scans: [], checksum: false, verify: false }) });
+                        body: JSON.stringify({ comparison: "", scans: [], verify: false }) });
                     tries.push(answer.status);
                 } catch (error) { tries.push("blocked"); }
             }
