@@ -161,6 +161,25 @@ import ZipStream
         server.stop()
     }
 
+    @Test("The time on a server's machine is that of its answers, and unknown where they say none")
+    func clockOfTheServer() async throws {
+        for (date, expected) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Int64(784_111_777)), ("yesterday", nil),
+            ("Sun, 06 Nov 1994 08:49:37 GMT, really", nil),
+        ] {
+            let server = try server {
+                $0.path == "/scans" ? answer(200, #"["plant"]"#, headers: ["Date: \(date)"]) : nil
+            }
+            let endpoint = try await openDatabase(server.url, as: .source)
+            _ = try await endpoint.listing()
+            let time = try await endpoint.currentTime()?.seconds
+            // The clock went on since, and stands not still.
+            #expect(expected == nil ? time == nil : (0...60).contains((time ?? 0) - (expected ?? 0)))
+            await endpoint.close()
+            server.stop()
+        }
+    }
+
     @Test("Whoever is sent elsewhere takes no credentials there")
     func redirectsToElsewhere() async throws {
         for path in ["", "/api/v1/"] {

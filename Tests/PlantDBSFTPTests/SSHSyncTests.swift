@@ -49,6 +49,31 @@ struct SSHSyncTests {
         return database
     }
 
+    @Test("The other machine's clock is asked by a command; an account that runs none does not tell")
+    func clockOfTheOtherMachine() async throws {
+        let path = folder.appending("database")
+        try database(1).write(to: path)
+        // Another clock, after what start-up files say.
+        let bin = folder.appending("bin")
+        try FileManager.default.createDirectory(atPath: bin, withIntermediateDirectories: false)
+        try writeFile(bin + "/date", Array("#!/bin/sh\necho welcome\necho 1000000000\n".utf8))
+        chmod(bin + "/date", 0o755)
+        for (isSFTPOnly, expected) in [(false, Int64(1_000_000_000)), (true, nil)] {
+            // The first SetEnv counts, which is why HOME is here too.
+            let server = try SSHServer(
+                isSFTPOnly: isSFTPOnly,
+                configuration: ["SetEnv HOME=\(folder.path) PATH=\(bin):/usr/bin:/bin"])
+            var access = RemoteAccess()
+            (access.sshOptions, access.identity) = (server.sshOptions, server.identity)
+            let endpoint = try await openDatabase(
+                "ssh://127.0.0.1:\(server.port)\(path)", as: .source, access: access)
+            #expect(try await endpoint.currentTime()?.seconds == expected)
+            await endpoint.close()
+            server.stop()
+        }
+        try folder.remove()
+    }
+
     @Test(
         "Both ways and between two servers: all of it arrives, a second run moves nothing, changes and deletions follow",
         arguments: [(Side.local, Side.remote), (.remote, .local), (.remote, .remote)])

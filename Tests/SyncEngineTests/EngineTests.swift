@@ -303,6 +303,40 @@ import Testing
         #expect(report.errors.contains { $0.path == "images/now" && $0.scan?.rawValue == "fresh" })
     }
 
+    @Test(
+        "A minimum age counts by the clock of the source's machine, however wrong that is; one that does not tell is named",
+        arguments: [-86_400, 86_400, nil] as [Int64?])
+    func minimumAgeElsewhere(_ difference: Int64?) async throws {
+        let here = Int64(Date().timeIntervalSince1970)
+        let there = here + (difference ?? 0)
+        var database = SampleDatabase()
+        for (name, age) in [("young", Int64(30)), ("old", 3600)] {
+            var tree = SampleTree()
+            for path in ["files.json", "metadata/metadata.json"] {
+                try tree.file(
+                    path, path == "files.json" ? #"{"filesets": []}"# : "{}",
+                    modified: ModificationTime(seconds: there - age))
+            }
+            try database.add(name, tree)
+        }
+        var options = SyncOptions()
+        options.selection.minimumAge = .seconds(600)
+        let target = MemoryDatabase(SampleDatabase())
+        let source = MemoryEndpoint(
+            MemoryDatabase(database), name: "source",
+            clock: {
+                difference.map { ModificationTime(seconds: Int64(Date().timeIntervalSince1970) + $0) }
+            })
+        let engine = SyncEngine(
+            source: source, target: MemoryEndpoint(target, name: "target"), options: options)
+        let report = await engine.run()
+        #expect(report.errors.isEmpty, "\(report.errors)")
+        #expect(target.content.scans.keys.map(\.rawValue) == ["old"])
+        let said = report.notices.contains { $0.kind == .weakerGuarantee && $0.message.contains("--min-age") }
+        #expect(said == (difference == nil))
+        #expect(try await engine.plan().notices.contains { $0.kind == .notSelected && $0.scan == "young" })
+    }
+
     @Test("A fileset that no scan has ends the run before it begins, and is named")
     func mistypedFileset() async throws {
         var bench = EngineBench(try SampleDatabase.plants(2))

@@ -253,6 +253,8 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         try outcome.get()
     }
 
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? { WallClock.now }
+
     public func availableBytes() async throws(DatabaseError) -> Int64? {
         let existing = state.withLock { $0.root }
         return try await BlockingThreads.run(while: "asking for free space") { () throws(DatabaseError) in

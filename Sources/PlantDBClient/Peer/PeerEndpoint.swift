@@ -155,6 +155,8 @@ public final class PeerEndpoint: DatabaseEndpoint {
         }
     }
 
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? { transport.serverTime }
+
     public func availableBytes() async throws(DatabaseError) -> Int64? {
         let value = try JSONValue(parsing: try await call(.GET, "/space"))
         return value["available"]?.int.map(Int64.init)

@@ -80,6 +80,7 @@ public final class PlantDBRestClient: Sendable {
     }
 
     var hasToken: Bool { transport.hasToken }
+    var serverTime: ModificationTime? { transport.serverTime }
 
     /// Ends all connections. Idempotent. It does not log out: see ``logout()``.
     public func close() async { await transport.close() }

@@ -47,6 +47,8 @@ public final class RestEndpoint: DatabaseEndpoint {
         client.tellWaits(to: listener)
     }
 
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? { client.serverTime }
+
     // MARK: Source
 
     public func listing() async throws(DatabaseError) -> DatabaseListing {

@@ -45,6 +45,7 @@ public final class HTTPTransport: Sendable {
     private let slowTimeout: Duration
     /// Of an answer that is read whole.
     private let totalTimeout: Duration
+    private let clock = ServerClock()
     private let isClosed = Mutex(false)
 
     /// JSON answers larger than this are refused.
@@ -130,6 +131,9 @@ public final class HTTPTransport: Sendable {
     /// The token of all requests from now on.
     public func authorize(with token: BearerToken?) { authorization.withLock { $0 = token } }
 
+    /// On the server's machine; nil where its answers do not say.
+    var serverTime: ModificationTime? { clock.now }
+
     var hasToken: Bool { authorization.withLock { $0 != nil } }
 
     /// What a request carries.
@@ -175,6 +179,7 @@ public final class HTTPTransport: Sendable {
             // Until the answer begins: the timeouts above end it before.
             let response = try await (isPatient ? patientClient : client)
                 .execute(request, timeout: .hours(24))
+            clock.note(response.headers)
             return HTTPAnswer(
                 response, address: address, slowTimeout: slowTimeout, totalTimeout: totalTimeout)
         } catch { throw await explained(.http(error, to: address)) }

@@ -123,6 +123,9 @@ public protocol DatabaseEndpoint: ScanSource, ScanTarget {
     /// Bytes that can still be written; nil where the peer does not say, or where writing may
     /// cost less than its size (file systems that share extents).
     func availableBytes() async throws(DatabaseError) -> Int64?
+    /// The time by the clock of the peer's machine, which also dates its files, to a second or so; nil where
+    /// the peer does not tell. How long ago something changed there is known by no other clock.
+    func currentTime() async throws(DatabaseError) -> ModificationTime?
     /// Who wants to know what this endpoint waits for (a server's rate limit, not a lock): "12 s for …".
     /// The last one counts.
     func tellWaits(to listener: @escaping @Sendable (String) -> Void)

@@ -8,6 +8,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
     public let capabilities: EndpointCapabilities
     let root: RemotePath
     let connections: SFTPConnections
+    private let command: RemoteCommand
     let digester: RemoteDigester
     let packing: RemotePacking
     private let sharing: ConnectionSharing?
@@ -146,7 +147,8 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         var unattended = access.destination
         unattended.isInteractive = false
         unattended = sharing?.using(unattended) ?? unattended
-        digester = RemoteDigester(command: RemoteCommand(unattended, askpass: access.askpass))
+        command = RemoteCommand(unattended, askpass: access.askpass)
+        digester = RemoteDigester(command: command)
         packing = RemotePacking(unattended, askpass: access.askpass)
         // The machine is not known by its name alone: two spellings of one place are not always
         // told apart, and never taken for two where they are spelled alike.
@@ -228,6 +230,23 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         guard case .fileSystem(let space) = reply else { return nil }
         return space
+    }
+
+    /// By date(1), where the account may run it.
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? {
+        let outcome: RemoteCommand.Outcome
+        do throws(SFTPError) {
+            outcome = try await command.run("date +%s", input: [], outputLimit: 4096)
+        } catch {
+            if error.code == .cancelled { throw .sftp(error, "ask \(location) for the time") }
+            // Not allowed, or not there. A connection that is lost is found by whoever needs it next.
+            return nil
+        }
+        // Start-up files of the account's shell may have said something before.
+        guard outcome.status == 0,
+            let line = String(decoding: outcome.output, as: UTF8.self).split(whereSeparator: \.isNewline).last
+        else { return nil }
+        return Int64(line).map { ModificationTime(seconds: $0) }
     }
 
     /// Version 3 has one status for all that can go wrong; a full disk, or another one below the database's

@@ -45,6 +45,8 @@ struct LockedEndpoint: DatabaseEndpoint {
 
     func availableBytes() async throws(DatabaseError) -> Int64? { try await endpoint.availableBytes() }
 
+    func currentTime() async throws(DatabaseError) -> ModificationTime? { try await endpoint.currentTime() }
+
     func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {
         try await endpoint.admit(scan, from: source)
     }

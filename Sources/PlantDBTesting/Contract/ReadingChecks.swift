@@ -3,6 +3,11 @@ import PlantDBCore
 
 extension EndpointContract {
     static let readingChecks: [ContractCheck] = [
+        ContractCheck("the time of the peer's machine, which is this one, is told or unknown") { subject in
+            guard let time = try await subject.endpoint.currentTime() else { return }
+            let here = WallClock.now
+            try subject.expect(abs(time.seconds - here.seconds) < 600, "it is \(time), and here \(here)")
+        },
         ContractCheck("an empty database lists no scans") { subject in
             let listing = try await subject.endpoint.listing()
             try subject.expect(listing.scans.isEmpty, "it lists \(listing.scans)")

@@ -79,6 +79,10 @@ public final class FaultyEndpoint: DatabaseEndpoint {
 
     public func availableBytes() async throws(DatabaseError) -> Int64? { try await wrapped.availableBytes() }
 
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? {
+        try await wrapped.currentTime()
+    }
+
     public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {
         try await wrapped.admit(scan, from: source)
     }

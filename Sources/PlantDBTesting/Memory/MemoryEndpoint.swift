@@ -22,6 +22,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
     let now: @Sendable () -> ModificationTime
     let owner: String
     private let freeBytes: Int64?
+    private let clock: @Sendable () -> ModificationTime?
     private let isClosed = Atomic(false)
     private static let connections = Atomic(0)
 
@@ -31,12 +32,14 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
     ///     only where they are promised, writes are refused that it has not.
     ///   - now: the time of files whose entries carry none.
     ///   - availableBytes: what it says can still be written; more is taken all the same.
+    ///   - clock: of its machine, unless that is this one; it may not tell.
     public init(
         _ database: MemoryDatabase = MemoryDatabase(), name: String = "memory",
         capabilities: EndpointCapabilities = EndpointCapabilities(concurrentScans: 2...8),
         partOrder: PartOrder = .ascending, chunkSize: Int = 1 << 16,
         now: @escaping @Sendable () -> ModificationTime = { SampleTree.time },
-        availableBytes: Int64? = nil
+        availableBytes: Int64? = nil,
+        clock: (@Sendable () -> ModificationTime?)? = nil
     ) {
         self.database = database
         // Two endpoints of one database are one place, and the object says which.
@@ -47,6 +50,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         self.chunkSize = max(1, chunkSize)
         self.now = now
         freeBytes = availableBytes
+        self.clock = clock ?? { WallClock.now }
         let number = Self.connections.add(1, ordering: .relaxed).newValue
         owner = "\(name) connection \(number)"
     }
@@ -140,6 +144,8 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     public func availableBytes() async throws(DatabaseError) -> Int64? { freeBytes }
+
+    public func currentTime() async throws(DatabaseError) -> ModificationTime? { clock() }
 
     public func close() async { isClosed.store(true, ordering: .relaxed) }
 

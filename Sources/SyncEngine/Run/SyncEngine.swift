@@ -25,8 +25,29 @@ public struct SyncEngine: Sendable {
     /// A listing of the source that is older is made again once the locks are there.
     private static let freshness = Duration.seconds(2)
 
-    private var planMaker: PlanMaker {
-        PlanMaker(source: source, target: target, options: options, now: WallClock.now, memory: memory)
+    private func planMaker(at now: ModificationTime = WallClock.now) -> PlanMaker {
+        PlanMaker(source: source, target: target, options: options, now: now, memory: memory)
+    }
+
+    /// Plans by the clock that dates the source's files, where `--min-age` asks how old they are.
+    private func plan(_ listing: DatabaseListing, _ selected: [ScanSummary]) async throws(DatabaseError) -> (
+        SyncPlan, PlanMaker
+    ) {
+        guard options.selection.minimumAge != nil else {
+            return (try await planMaker().plan(listing, selected), planMaker())
+        }
+        let there = try await source.currentTime()
+        let planMaker = planMaker(at: there ?? WallClock.now)
+        var plan = try await planMaker.plan(listing, selected)
+        if there == nil {
+            plan.notices.append(
+                SyncNotice(
+                    kind: .weakerGuarantee, scan: nil,
+                    message:
+                        "\(source.location) does not tell the time of its machine: --min-age counts by the "
+                        + "clock of this one, and is wrong by as much as they differ"))
+        }
+        return (plan, planMaker)
     }
 
     /// What a run would do now. Reads both sides, writes nothing, takes no lock.
@@ -36,8 +57,8 @@ public struct SyncEngine: Sendable {
     ///   throws; `cancelled`. What fails for one scan is in the plan instead.
     public func plan() async throws(DatabaseError) -> SyncPlan {
         try refuseOverlap()
-        let (listing, selected) = try await planMaker.selectedScans()
-        return try await planMaker.plan(listing, selected)
+        let (listing, selected) = try await planMaker().selectedScans()
+        return try await plan(listing, selected).0
     }
 
     /// Locks both sides, plans, and carries the plan out.
@@ -56,7 +77,7 @@ public struct SyncEngine: Sendable {
         var report = SyncReport(runID: runID)
         do throws(DatabaseError) {
             try await locked(sink) { listing, selected throws(DatabaseError) in
-                let plan = try await planMaker.plan(listing, selected)
+                let (plan, planMaker) = try await plan(listing, selected)
                 report.notices = plan.notices
                 sink.send(.planned(plan))
                 if let refusal = plan.deletionRefusal(options) { throw refusal }
@@ -99,7 +120,7 @@ public struct SyncEngine: Sendable {
         try refuseOverlap()
         let looked = ContinuousClock.now
         // Before anything is locked: a source that is empty, or was mistyped, is left as it is.
-        var (listing, selected) = try await planMaker.selectedScans()
+        var (listing, selected) = try await planMaker().selectedScans()
         if options.lockWait > .zero { sink.send(.waiting("for the locks of both databases")) }
         let sourceLock: any DatabaseLock =
             options.locksSource
@@ -111,7 +132,7 @@ public struct SyncEngine: Sendable {
                 // Whoever held the target may have brought scans to both sides: they must not be taken for
                 // scans that only the target has.
                 if options.deletion != .never || ContinuousClock.now - looked > Self.freshness {
-                    (listing, selected) = try await planMaker.selectedScans()
+                    (listing, selected) = try await planMaker().selectedScans()
                 }
                 try await body(listing, selected)
                 outcome = .success(())
