@@ -73,6 +73,8 @@ public struct Finding: Sendable, Hashable {
         case strayDirectory
         /// A scan and its timelapse container contradict each other, or a release's rules.
         case timelapse
+        /// Metadata name an owner or a group that has no account on this database.
+        case unknownAccount
         /// Two scans have one id.
         case duplicateScan
         case symbolicLink

@@ -5,6 +5,7 @@ extension ContentCheck {
     func checkMetadata(_ index: FileIndex?, _ outcome: inout ScanOutcome) {
         switch documents[.scanMetadata] {
         case .json(let value):
+            outcome.accounts = AccountCheck.Claim(value)
             switch value["timelapse"] {
             case .object(let timelapse)?:
                 switch timelapse["id"] {

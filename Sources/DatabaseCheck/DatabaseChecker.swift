@@ -3,9 +3,9 @@ import PlantDBCore
 /// Looks a database over, wherever it is, and says what is wrong with it and which upstream
 /// releases would refuse to open it. Reads only.
 ///
-/// It looks at scans and at what stands between them; not at hidden directories, not at what
-/// lies behind symbolic links, and not at accounts and locks, over which a release can
-/// stumble too.
+/// It looks at scans and at what stands between them, and where the database tells them at the names of
+/// its accounts; not at hidden directories, not at what lies behind symbolic links, and not at the
+/// accounts themselves and at locks, over which a release can stumble too.
 ///
 /// Costs one listing of every scan and a read of its JSON files, one stream a scan.
 public struct DatabaseChecker: Sendable {
@@ -40,6 +40,10 @@ public struct DatabaseChecker: Sendable {
         for entry in listing.skipped { Self.note(entry, into: &report, limit: findingLimit) }
         let selected = listing.scans.filter { isSelected($0.scan) }
         let outcomes = try await outcomes(of: selected)
+        let claims = zip(selected, outcomes).compactMap { summary, outcome in
+            outcome.accounts.map { (scan: summary.scan, claim: $0) }
+        }
+        try await AccountCheck(source: source).run(claims, into: &report)
         var logs = outcomes.map(\.log)
         TimelapseCheck(scans: selected, timelapses: outcomes.map(\.timelapse)).run(into: &logs)
         for position in logs.indices { logs[position].finish(into: &report) }
@@ -110,6 +114,8 @@ struct ScanOutcome: Sendable {
     var fileCount = 0
     /// What the scan's metadata says about its timelapse; nil: unknown.
     var timelapse: TimelapseClaim?
+    /// What its metadata says about accounts; nil: unknown.
+    var accounts: AccountCheck.Claim?
 }
 
 /// What the metadata of a scan says about the timelapse that it is part of.

@@ -59,7 +59,7 @@ struct ScanCheck: Sendable {
         _ manifest: ScanManifest, _ documents: Documents, _ outcome: inout ScanOutcome
     ) {
         switch documents[.timelapseMarker] {
-        case .json(let value) where value.object != nil: break
+        case .json(let value) where value.object != nil: outcome.accounts = AccountCheck.Claim(value)
         case .json(let value):
             outcome.log.add(
                 .warning, .wrongShape, path: ScanPath.timelapseMarker.rawValue,

@@ -31,6 +31,73 @@ struct DatabaseCheckerTests {
         #expect(empty.findings.isEmpty && empty.refusals.isEmpty)
     }
 
+    // MARK: Accounts
+
+    @Test("An owner or a group that has no account here is found, once for all its scans")
+    func unknownAccounts() async throws {
+        func content(_ metadata: String) -> DictionarySource.Content {
+            .good.with("metadata/metadata.json", metadata)
+        }
+        var source = DictionarySource(scans: [
+            "a": content(#"{"owner": "eve", "sharing": ["lab", "others"]}"#),
+            "b": content(#"{"owner": "eve"}"#), "c": content(#"{"owner": "anna", "sharing": ["lab"]}"#),
+            "d": content(#"{"owner": 7, "sharing": "lab"}"#), "e": .good,
+        ])
+        // Nothing is known of accounts: nothing is said.
+        #expect(try await DatabaseChecker(source: source).run().findings.isEmpty)
+        source.accounts = .success(AccountNames(users: ["anna"], groups: ["lab"]))
+        let report = try await DatabaseChecker(source: source).run()
+        #expect(found(report) == ["unknownAccount groups.json", "unknownAccount users.json"])
+        #expect(report.findings[0].message.contains("“eve”, the owner of 2 scans (a, b)"))
+        #expect(report.findings[1].message.contains("“others”"))
+        #expect(report.worst == .warning && report.counts[.warning] == 2)
+        // Release 0.14 knows no groups.
+        source.accounts = .success(AccountNames(users: ["anna", "eve"], groups: nil))
+        #expect(try await DatabaseChecker(source: source).run().findings.isEmpty)
+        // Of other scans nothing is said.
+        source.accounts = .success(AccountNames(users: [], groups: nil))
+        let one = try await DatabaseChecker(source: source).run { $0.rawValue == "c" }
+        #expect(one.findings.map(\.message).count == 1 && one.findings[0].message.contains("scan c"))
+        source.accounts = .failure(DatabaseError(.invalidData, "no JSON", path: "users.json"))
+        let unread = try await DatabaseChecker(source: source).run()
+        #expect(found(unread) == ["invalidJSON users.json"])
+        source.accounts = .failure(DatabaseError(.unreachable, "gone"))
+        await #expect(throws: DatabaseError(.unreachable, "")) {
+            try await DatabaseChecker(source: source).run()
+        }
+    }
+
+    @Test("Accounts are read from the database as 0.14 keeps them, and as later releases do")
+    func accountFiles() async throws {
+        let folder = try TemporaryDirectory()
+        try SampleDatabase.plants(1).write(to: folder.path)
+        func names() async throws -> AccountNames? {
+            let endpoint = try await FSDBEndpoint.open(path: folder.path, .existing)
+            defer { Task { await endpoint.close() } }
+            return try await endpoint.accountNames()
+        }
+        func write(_ name: String, _ text: String) throws {
+            try writeFile(folder.appending(name), Array(text.utf8))
+        }
+        #expect(try await names() == nil)
+        try write("users.json", #"{"anna": {"password": "x"}, "anonymous": {}}"#)
+        #expect(try await names() == AccountNames(users: ["anna", "anonymous"], groups: nil))
+        try write("users.json", #"[{"username": "guest"}, {"username": "anna"}, {"fullname": "nobody"}]"#)
+        try write("groups.json", "")
+        #expect(try await names() == AccountNames(users: ["guest", "anna"], groups: []))
+        try write("groups.json", #"{"lab": {"users": ["anna"]}}"#)
+        #expect(try await names() == AccountNames(users: ["guest", "anna"], groups: ["lab"]))
+        for (name, text) in [
+            ("groups.json", "{"), ("groups.json", "[]"), ("users.json", "7"), ("users.json", "["),
+        ] {
+            try write("groups.json", "")
+            try write(name, text)
+            let error = await #expect(throws: DatabaseError.self) { try await names() }
+            #expect(error?.code == .invalidData && error?.path == name)
+        }
+        try folder.remove()
+    }
+
     // MARK: The index and the files
 
     @Test func findsWhatIsListedAndAbsent() async throws {

@@ -2,7 +2,7 @@ import NIOCore
 import PlantDBCore
 
 /// A database of texts: what a check sees of it, and nothing more.
-struct DictionarySource: ScanSource {
+struct DictionarySource: ScanSource, AccountListing {
     struct Content: Sendable {
         var kind = ScanSummary.Kind.scan
         /// By path; a path with a final “/” is a directory. A “\u{fffd}” is bytes that are no UTF-8.
@@ -20,6 +20,9 @@ struct DictionarySource: ScanSource {
     var scans: [String: Content] = [:]
     var skipped: [SkippedEntry] = []
     var listingFailure: DatabaseError?
+    var accounts: Result<AccountNames?, DatabaseError> = .success(nil)
+
+    func accountNames() async throws(DatabaseError) -> AccountNames? { try accounts.get() }
 
     func listing() async throws(DatabaseError) -> DatabaseListing {
         if let listingFailure { throw listingFailure }

@@ -49,6 +49,27 @@ struct SSHSyncTests {
         return database
     }
 
+    @Test("The accounts of a database on another machine are found as those of one here")
+    func accountsOfTheOtherMachine() async throws {
+        let path = folder.appending("database")
+        try database(1).write(to: path)
+        for users in [nil, "", #"{"anna": {}}"#, #"[{"username": "anna"}]"#, "["] {
+            if let users { try writeFile(path + "/users.json", Array(users.utf8)) }
+            var answers: [Result<AccountNames?, DatabaseError>] = []
+            for side in Side.allCases {
+                let endpoint = try await side.open(path, .source)
+                let listing = try #require(endpoint as? any AccountListing)
+                do throws(DatabaseError) { answers.append(.success(try await listing.accountNames())) } catch
+                {
+                    answers.append(.failure(error))
+                }
+                await endpoint.close()
+            }
+            #expect(answers[0] == answers[1], "\(users ?? "none")")
+        }
+        try folder.remove()
+    }
+
     @Test("The other machine's clock is asked by a command; an account that runs none does not tell")
     func clockOfTheOtherMachine() async throws {
         let path = folder.appending("database")

@@ -5,7 +5,7 @@ import PlantDBCore
 import Synchronization
 
 /// A database in a directory of this machine, as a side of a synchronisation.
-public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
+public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListing {
     public let location: DatabaseLocation
     public let capabilities: EndpointCapabilities
     let path: String
@@ -251,6 +251,18 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting {
         } catch { outcome = .failure(error) }
         await BlockingThreads.runToTheEnd { lock.release() }
         try outcome.get()
+    }
+
+    public func accountNames() async throws(DatabaseError) -> AccountNames? {
+        guard let root = state.withLock({ $0.root }) else { return nil }
+        return try await BlockingThreads.run(while: "reading the accounts of \(path)") {
+            () throws(DatabaseError) in
+            func file(_ name: String) throws(DatabaseError) -> [UInt8]? {
+                try root.status(of: name) == nil ? nil : try root.read(name)
+            }
+            guard let users = try file(DatabaseLayout.accounts), !users.isEmpty else { return nil }
+            return try AccountNames(usersFile: users, groupsFile: try file(DatabaseLayout.groups))
+        }
     }
 
     public func currentTime() async throws(DatabaseError) -> ModificationTime? { WallClock.now }

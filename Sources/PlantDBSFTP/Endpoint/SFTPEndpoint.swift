@@ -3,7 +3,7 @@ import SFTPClient
 import Synchronization
 
 /// A database on another machine, over SFTP, as a side of a synchronisation.
-public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
+public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListing {
     public let location: DatabaseLocation
     public let capabilities: EndpointCapabilities
     let root: RemotePath
@@ -230,6 +230,18 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting {
         }
         guard case .fileSystem(let space) = reply else { return nil }
         return space
+    }
+
+    public func accountNames() async throws(DatabaseError) -> AccountNames? {
+        guard isThere else { return nil }
+        let session = try await connections.session()
+        func file(_ name: String) async throws(DatabaseError) -> [UInt8]? {
+            try await translating("read \(name) of \(location)") { () async throws(SFTPError) in
+                try await session.contents(of: root.appending(name), limit: 64 << 20)
+            }
+        }
+        guard let users = try await file(DatabaseLayout.accounts), !users.isEmpty else { return nil }
+        return try AccountNames(usersFile: users, groupsFile: try await file(DatabaseLayout.groups))
     }
 
     /// By date(1), where the account may run it.

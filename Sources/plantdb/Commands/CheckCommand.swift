@@ -10,9 +10,10 @@ struct CheckCommand: AsyncParsableCommand {
         abstract: "Look a database over and say what is wrong with it; change nothing.",
         discussion: """
             Finds files that are listed and absent, or present and unlisted; invalid JSON; names \
-            that some release cannot hold; stray folders; and says which releases of PlantDB would \
-            refuse to open the database. Accounts (users.json, groups.json) and locks, which can keep a \
-            release out as well, are not looked at. Ends with 0 unless there are errors, then with 1.
+            that some release cannot hold; stray folders; owners and groups of scans that have no account \
+            here (not over HTTP); and says which releases of PlantDB would refuse to open the database. \
+            What else stands in users.json and groups.json, and locks, which can keep a release out as \
+            well, are not looked at. Ends with 0 unless there are errors, then with 1.
 
             EXAMPLES
               plantdb check /data/greenhouse
