@@ -126,6 +126,10 @@ import Testing
         #expect(down.status == 0 && pair.source.received(Self.token), "\(down.diagnostics)")
         let up = try await run(["sync", here, pair.target.url], ["PLANTDB_TOKEN_FILE": tokenFile])
         #expect(up.status == 0 && pair.target.received(Self.token), "\(up.diagnostics)")
+        // An account is one for reading too.
+        let login = try await run(
+            ["scans", pair.source.url, "--user", "anna", "--password-file", folder.appending("other")])
+        #expect(login.status == 12 && pair.source.received(Self.other), "\(login.diagnostics)")
         let useless = try await run(["sync", here, pair.target.url, "--source-token-file", tokenFile])
         #expect(useless.status == 2 && useless.diagnostics.contains("http(s)://"), "\(useless.diagnostics)")
         let twice = try await run(

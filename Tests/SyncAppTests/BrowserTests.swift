@@ -162,7 +162,9 @@ struct BrowserTests {
         try plants(3, at: source)
         try plants(4, at: target)
         try run("deletion_guard", ["source": source, "target": target])
-        #expect(try databaseDifferences(source, target) == [])
+        // What no run had brought there is kept in the trash.
+        #expect(
+            try databaseDifferences(source, target).filter { !$0.hasPrefix(".plantdb-sync") } == [])
     }
 
     @Test("10,000 scans")
