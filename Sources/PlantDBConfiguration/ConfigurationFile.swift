@@ -125,10 +125,9 @@ public struct ConfigurationFile: Sendable {
             throw unwritable(String(cString: strerror(errno)))
         }
         let next = try body(try text())
-        do {
-            try Data(next.utf8).write(to: file, options: .atomic)
-            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
-        } catch { throw unwritable(error.localizedDescription) }
+        if let number = WrittenFile.replace(file.path, with: Array(next.utf8), mode: 0o600) {
+            throw unwritable(String(cString: strerror(number)))
+        }
     }
 
     private func unwritable(_ cause: String) -> DatabaseError {

@@ -98,6 +98,6 @@ public enum TestDatabase {
     }
 
     private static func createMarker(_ path: String) throws(DatabaseError) {
-        _ = try OpenFile(path, O_WRONLY | O_CREAT, action: "create \(path)")
+        try OpenFile(path, O_WRONLY | O_CREAT, action: "create \(path)").close(action: "create \(path)")
     }
 }

@@ -22,7 +22,7 @@ extension FSDB {
                     : "\(path.printable) is not empty (it holds “\(name)”); take an empty directory for a "
                         + "new database")
         }
-        close(try root.open(markerName, flags: O_WRONLY | O_CREAT | O_EXCL, mode: 0o666))
+        try root.makeFile(markerName, flags: O_EXCL)
         return try FSDB(path)
     }
 

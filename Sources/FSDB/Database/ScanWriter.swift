@@ -31,10 +31,11 @@ struct ScanWriter {
         let to = try staging.open(name, flags: O_WRONLY | O_CREAT | O_EXCL, mode: 0o666)
         do throws(DatabaseError) {
             do throws(SystemError) {
-                defer { close(to) }
-                guard try FileStatus.of(from).kind == .file else { throw SystemError(EISDIR) }
-                try Self.copy(from, to)
-                guard fsync(to) == 0 else { throw SystemError() }
+                try WrittenFile.closing(to, orThrow: SystemError.init) { () throws(SystemError) in
+                    guard try FileStatus.of(from).kind == .file else { throw SystemError(EISDIR) }
+                    try Self.copy(from, to)
+                    guard fsync(to) == 0 else { throw SystemError() }
+                }
             } catch { throw error.error("copy \(source)", path: path) }
             try staging.rename(name, to: directory, path, replaces: true)
         } catch {

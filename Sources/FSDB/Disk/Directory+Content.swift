@@ -23,6 +23,12 @@ extension Directory {
         }
     }
 
+    /// An empty file, where there is none yet.
+    func makeFile(_ path: String, flags: CInt = 0) throws(DatabaseError) {
+        let descriptor = try open(path, flags: O_WRONLY | O_CREAT | flags, mode: 0o666)
+        if let number = WrittenFile.close(descriptor) { throw failure(SystemError(number), "create", path) }
+    }
+
     /// Publishes a small file: readers see the old content or the new, never a part.
     ///
     /// Written and flushed under a private name in `staging`, then renamed. This,
@@ -36,9 +42,10 @@ extension Directory {
         let descriptor = try staging.open(name, flags: O_WRONLY | O_CREAT | O_EXCL, mode: mode)
         do throws(DatabaseError) {
             do throws(SystemError) {
-                defer { close(descriptor) }
-                try Descriptor.writeAll(descriptor, bytes)
-                guard fsync(descriptor) == 0 else { throw SystemError() }
+                try WrittenFile.closing(descriptor, orThrow: SystemError.init) { () throws(SystemError) in
+                    try Descriptor.writeAll(descriptor, bytes)
+                    guard fsync(descriptor) == 0 else { throw SystemError() }
+                }
             } catch { throw failure(error, "write", path) }
             try staging.rename(name, to: self, path, replaces: true)
         } catch {

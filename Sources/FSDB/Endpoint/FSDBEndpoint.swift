@@ -178,7 +178,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
         let made = mkdir(path, 0o777) == 0
         if !made, errno != EEXIST { throw SystemError().error("make the directory \(path)") }
         let root = try Directory.open(path: path)
-        Glibc.close(try root.open(DatabaseLayout.marker, flags: O_WRONLY | O_CREAT, mode: 0o666))
+        try root.makeFile(DatabaseLayout.marker)
         state.withLock { $0.root = root }
     }
 

@@ -9,14 +9,17 @@ struct ManifestWalk {
     /// The path of the directory at work, with a final `/`; empty at the top.
     private var prefix: [UInt8] = []
     private let descends: Bool
+    private let skipsCaches: Bool
     private let keepsModes: Bool
 
-    /// - Parameter descends: false for a timelapse container, whose directories are scans.
-    static func manifest(of scan: ScanID, in directory: Directory, descends: Bool)
-        throws(DatabaseError) -> ScanManifest
-    {
+    /// - Parameters:
+    ///   - descends: false for a timelapse container, whose directories are scans.
+    ///   - skipsCaches: leaves upstream's thumbnails out.
+    static func manifest(
+        of scan: ScanID, in directory: Directory, descends: Bool, skipsCaches: Bool = true
+    ) throws(DatabaseError) -> ScanManifest {
         var walk = ManifestWalk(
-            builder: ScanManifest.Builder(scan: scan), descends: descends,
+            builder: ScanManifest.Builder(scan: scan), descends: descends, skipsCaches: skipsCaches,
             keepsModes: FileSystemKind(of: directory.descriptor).keepsModes)
         do throws(SystemError) { try walk.walk(directory.descriptor) } catch {
             throw directory.failure(error, "list", ".").locating(scan: scan)
@@ -24,9 +27,10 @@ struct ManifestWalk {
         return try walk.builder.build()
     }
 
-    private init(builder: ScanManifest.Builder, descends: Bool, keepsModes: Bool) {
+    private init(builder: ScanManifest.Builder, descends: Bool, skipsCaches: Bool, keepsModes: Bool) {
         self.builder = builder
         self.descends = descends
+        self.skipsCaches = skipsCaches
         self.keepsModes = keepsModes
     }
 
@@ -52,7 +56,7 @@ struct ManifestWalk {
             case .file:
                 append(.file, found)
             case .directory:
-                if !descends || name.elementsEqual(Self.webcache) { return }
+                if !descends || skipsCaches && name.elementsEqual(Self.webcache) { return }
                 let count = builder.count
                 append(.directory, found)
                 // Not appended: its name is not valid, and what lies in it has none either.

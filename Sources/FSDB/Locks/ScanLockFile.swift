@@ -123,10 +123,11 @@ final class ScanLockFile: Sendable {
         // In place and not atomic, as upstream does: nothing is decided on it.
         let descriptor = try locks.open(
             scan.name + ".info", flags: O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, mode: 0o644)
-        defer { close(descriptor) }
         do throws(SystemError) {
-            guard try FileStatus.of(descriptor).kind == .file else { throw SystemError(EINVAL) }
-            try Descriptor.writeAll(descriptor, bytes)
+            try WrittenFile.closing(descriptor, orThrow: SystemError.init) { () throws(SystemError) in
+                guard try FileStatus.of(descriptor).kind == .file else { throw SystemError(EINVAL) }
+                try Descriptor.writeAll(descriptor, bytes)
+            }
         } catch {
             throw locks.failure(error, "write", scan.name + ".info")
         }

@@ -49,11 +49,12 @@ struct Publication: Sendable {
         attributes: [FileEntry]
     ) throws(DatabaseError) {
         do throws(DatabaseError) {
-            guard let current = try checkBase() else {
+            let current = try checkBase()
+            let staged = try tree.manifest()
+            guard let current else {
                 try publishNew(tree, named: name, in: area)
                 return
             }
-            let staged = try ManifestWalk.manifest(of: scan, in: tree.directory, descends: true)
             if try flush(staged, replacing: current, in: tree.directory) {
                 // It takes its time, and somebody may have written meanwhile.
                 try checkBase()

@@ -18,6 +18,12 @@ final class StagedTree: LocalFileReceiver {
         var last = ""
         /// Those whose times and modes are set when everything is in them.
         var entries: [FileEntry] = []
+        /// Files that are created and not finished.
+        var unfinished: Set<ScanPath> = []
+        /// What is there to be published.
+        var content = TreeContent()
+        /// Whether some of it lies in a `webcache`.
+        var holdsCaches = false
     }
 
     init(scan: ScanID, directory: Directory, verifiesContent: Bool) {
@@ -43,16 +49,12 @@ final class StagedTree: LocalFileReceiver {
         }
         do throws(SystemError) {
             // Private until it is published: the staging area's own mode sees to that.
-            return try directory.openRaw(
+            let descriptor = try directory.openRaw(
                 entry.path.rawValue, flags: O_RDWR | O_CREAT | O_EXCL, mode: mode_t(entry.mode ?? 0o666))
+            made.withLock { _ = $0.unfinished.insert(entry.path) }
+            return descriptor
         } catch {
-            if error.number == EEXIST {
-                throw DatabaseError(
-                    .alreadyExists,
-                    "\(entry.path) of scan \(scan) and another file of the scan have one name on the target, "
-                        + "which does not tell upper and lower case or Unicode spellings apart; rename one",
-                    scan: scan, path: entry.path.rawValue)
-            }
+            if error.number == EEXIST { throw oneName(entry.path, "file") }
             if error.mayRefuseName(String(entry.path.name)) {
                 throw DatabaseError(
                     .invalidName, "cannot stage \(entry.path) of scan \(scan): \(TargetNames.advice)",
@@ -63,12 +65,33 @@ final class StagedTree: LocalFileReceiver {
         }
     }
 
+    private func oneName(_ path: ScanPath, _ kind: String) -> DatabaseError {
+        DatabaseError(
+            .alreadyExists,
+            "\(path) of scan \(scan) and another \(kind) of the scan have one name on the target, "
+                + "which does not tell upper and lower case or Unicode spellings apart; rename one",
+            scan: scan, path: path.rawValue)
+    }
+
     func finish(_ entry: FileEntry, descriptor: CInt, digest: Digest?) throws(DatabaseError) {
-        defer { close(descriptor) }
         let failure = { (error: SystemError) in
             error.error(
                 "stage \(entry.path) of scan \(self.scan)", scan: self.scan, path: entry.path.rawValue)
         }
+        try WrittenFile.closing(descriptor, orThrow: { failure(SystemError($0)) }) {
+            () throws(DatabaseError) in
+            try complete(entry, descriptor, digest, failure)
+        }
+        made.withLock { made in
+            made.unfinished.remove(entry.path)
+            made.content.insert(.file, entry.path, size: entry.size)
+        }
+    }
+
+    private func complete(
+        _ entry: FileEntry, _ descriptor: CInt, _ digest: Digest?,
+        _ failure: (SystemError) -> DatabaseError
+    ) throws(DatabaseError) {
         let size = try SystemError.mapping(failure) { () throws(SystemError) in
             try FileStatus.of(descriptor).size
         }
@@ -111,9 +134,13 @@ final class StagedTree: LocalFileReceiver {
             path: entry.path.rawValue)
     }
 
-    /// The staged file of that path, gone: it could not be finished.
+    /// The staged file of that path, gone: it could not be finished, or is not what it was taken for.
     func discard(_ entry: FileEntry) throws(DatabaseError) {
         try directory.remove(entry.path.rawValue)
+        made.withLock { made in
+            if made.unfinished.remove(entry.path) != nil { return }
+            made.content.remove(.file, entry.path, size: entry.size)
+        }
     }
 
     // MARK: Directories
@@ -126,8 +153,48 @@ final class StagedTree: LocalFileReceiver {
     private func makeDirectories(_ path: ScanPath) throws(DatabaseError) {
         if made.withLock({ $0.paths.contains(path) }) { return }
         if let parent = path.parent { try makeDirectories(parent) }
-        try directory.makeDirectory(path.rawValue)
-        made.withLock { _ = $0.paths.insert(path) }
+        // Made under the lock: one that is there already is one by another name.
+        try made.withLock { (made) throws(DatabaseError) in
+            guard !made.paths.contains(path) else { return }
+            guard try directory.makeDirectory(path.rawValue) else { throw oneName(path, "directory") }
+            made.paths.insert(path)
+            made.content.insert(.directory, path, size: 0)
+            if path.name == ScanPath.webcacheName { made.holdsCaches = true }
+        }
+    }
+
+    // MARK: All of it
+
+    /// What lies in it, after a look that shows that this is what was staged: what is published is never
+    /// less. Without caches, which are nobody's to publish into a scan that is there.
+    ///
+    /// - Throws: ``DatabaseError/Code/io`` for what cannot be looked at,
+    ///   ``DatabaseError/Code/verificationFailed`` for anything else that is not as it was staged.
+    func manifest() throws(DatabaseError) -> ScanManifest {
+        let found = try ManifestWalk.manifest(
+            of: scan, in: directory, descends: true, skipsCaches: false)
+        if let skipped = found.skipped.first {
+            throw DatabaseError(
+                .io,
+                "the staged \(skipped.path) of scan \(scan) could not be looked at; nothing of the scan was "
+                    + "published, run the same command again",
+                cause: skipped.detail ?? skipped.reason.rawValue,
+                scan: scan, path: skipped.path)
+        }
+        var content = TreeContent()
+        for entry in found { content.insert(entry.kind, entry.path, size: entry.size) }
+        let (expected, holdsCaches) = made.withLock { ($0.content, $0.holdsCaches) }
+        guard content == expected else {
+            throw DatabaseError(
+                .verificationFailed,
+                "what is staged of scan \(scan) is not what was written there (\(content.files) of "
+                    + "\(expected.files) files, \(content.directories) of \(expected.directories) directories); "
+                    + "nothing of the scan was published, run the same command again", scan: scan)
+        }
+        guard holdsCaches else { return found }
+        return try ScanManifest(
+            scan: scan, entries: found.filter { !$0.path.components.contains { $0 == ScanPath.webcacheName } }
+        )
     }
 
     /// Times and modes of directories, once nothing is added to them any more; deepest first.

@@ -1,12 +1,14 @@
 import Crypto
 import Glibc
 import PlantDBCore
+import Synchronization
 
 /// A download under way: `‹archive›.part` in the cache folder, flocked, so that two runs do
 /// not write into one file. What it holds when a run ends early is where the next goes on.
 final class PartialFile: Sendable {
     let path: String
     private let descriptor: CInt
+    private let isClosed = Atomic(false)
 
     /// - Throws: `locked` while another process downloads the same archive.
     init(_ path: String) throws(DatabaseError) {
@@ -22,7 +24,7 @@ final class PartialFile: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit { if !isClosed.load(ordering: .relaxed) { close(descriptor) } }
 
     func size() throws(DatabaseError) -> Int64 {
         var status = stat()
@@ -48,11 +50,14 @@ final class PartialFile: Sendable {
         }
     }
 
-    /// The finished file under its name.
+    /// The finished file under its name; nothing is written to it any more.
     func publish(as name: String) throws(DatabaseError) {
-        guard fsync(descriptor) == 0, rename(path, name) == 0 else {
-            throw .system("rename \(path)", path: path)
+        guard fsync(descriptor) == 0 else { throw .system("write \(path)", path: path) }
+        isClosed.store(true, ordering: .relaxed)
+        if let number = WrittenFile.close(descriptor) {
+            throw .system("write \(path)", number: number, path: path)
         }
+        guard rename(path, name) == 0 else { throw .system("rename \(path)", path: path) }
     }
 
     /// The MD5 sum of a file, 32 hexadecimal digits; costs reading it.

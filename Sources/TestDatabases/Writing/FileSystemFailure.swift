@@ -21,7 +21,7 @@ extension DatabaseError {
     }
 }
 
-/// A file descriptor that closes itself.
+/// A file descriptor that closes itself; one that was written is closed by ``close(action:)``.
 struct OpenFile: ~Copyable {
     let descriptor: CInt
 
@@ -31,7 +31,14 @@ struct OpenFile: ~Copyable {
         if descriptor < 0 { throw .system(action, path: path) }
     }
 
-    deinit { _ = close(descriptor) }
+    deinit { _ = Glibc.close(descriptor) }
+
+    /// Says whether what was written is stored.
+    consuming func close(action: String) throws(DatabaseError) {
+        let descriptor = descriptor
+        discard self
+        if let number = WrittenFile.close(descriptor) { throw .system(action, number: number) }
+    }
 
     func write(_ bytes: UnsafeRawBufferPointer, action: String) throws(DatabaseError) {
         var rest = bytes

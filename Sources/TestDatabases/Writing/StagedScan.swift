@@ -109,6 +109,7 @@ final class StagedScan: Sendable {
             try file.write(bytes, action: action)
         }) {}
         try file.setModified(modified, action: action)
+        try file.close(action: action)
         return size
     }
 

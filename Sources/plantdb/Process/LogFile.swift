@@ -18,12 +18,16 @@ final class LogFile: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit { if let number = WrittenFile.close(descriptor) { sayFailure(number) } }
 
     /// A log that fails (a full disk) does not end a run; it is said once.
     func write(_ line: String) {
         if Descriptor.writeAll("\(CalendarText.utc(WallClock.now)) \(line)\n", to: descriptor) { return }
-        let reason = String(cString: strerror(errno))
+        sayFailure(errno)
+    }
+
+    private func sayFailure(_ number: CInt) {
+        let reason = String(cString: strerror(number))
         guard !hasFailed.exchange(true, ordering: .relaxed) else { return }
         Descriptor.writeAll("plantdb: the log file cannot be written: \(reason)\n", to: STDERR_FILENO)
     }

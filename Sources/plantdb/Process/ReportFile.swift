@@ -1,12 +1,14 @@
 import Glibc
 import PlantDBCore
+import Synchronization
 
 /// The file of `--report`: it appears whole when the run ends, or not at all.
 final class ReportFile: Sendable {
     private let path: String
     /// nil: written in place.
     private let staged: String?
-    private let descriptor: Int32
+    /// -1 once it is closed.
+    private let descriptor: Atomic<Int32>
 
     /// Opens a new file beside it, so that a place that cannot be written is known before the
     /// run and not after it.
@@ -17,23 +19,30 @@ final class ReportFile: Sendable {
         // A device or a pipe is written to as it is: it must not be replaced.
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             staged = nil
-            descriptor = open(path, O_WRONLY | O_CLOEXEC)
+            descriptor = Atomic(open(path, O_WRONLY | O_CLOEXEC))
         } else {
             staged = path + ".\(getpid()).part"
-            descriptor = open(staged ?? path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+            descriptor = Atomic(open(staged ?? path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644))
         }
-        if descriptor < 0 { throw Self.failure(path) }
+        if descriptor.load(ordering: .relaxed) < 0 { throw Self.failure(path) }
     }
 
     deinit {
-        close(descriptor)
+        let descriptor = descriptor.load(ordering: .relaxed)
+        if descriptor >= 0 { close(descriptor) }
         // Gone already where the report was written.
         if let staged { unlink(staged) }
     }
 
+    /// Once.
+    ///
     /// - Throws: ``DatabaseError/Code/io``.
     func write(_ text: String) throws(DatabaseError) {
-        guard Descriptor.writeAll(text + "\n", to: descriptor) else { throw Self.failure(path) }
+        let descriptor = descriptor.exchange(-1, ordering: .relaxed)
+        try WrittenFile.closing(descriptor, orThrow: { Self.failure(path, $0) }) {
+            () throws(DatabaseError) in
+            guard Descriptor.writeAll(text + "\n", to: descriptor) else { throw Self.failure(path) }
+        }
         if let staged, rename(staged, path) != 0 { throw Self.failure(path) }
     }
 
@@ -67,8 +76,8 @@ final class ReportFile: Sendable {
         }
     }
 
-    private static func failure(_ path: String) -> DatabaseError {
+    private static func failure(_ path: String, _ number: CInt = errno) -> DatabaseError {
         DatabaseError(
-            .io, "the report \(path.printable) cannot be written", cause: String(cString: strerror(errno)))
+            .io, "the report \(path.printable) cannot be written", cause: String(cString: strerror(number)))
     }
 }
