@@ -80,7 +80,7 @@ struct DigestReading {
         let descriptor = try directory.open(path, flags: O_RDONLY | O_NONBLOCK)
         defer { close(descriptor) }
         do throws(SystemError) {
-            let before = try FileStatus.of(descriptor)
+            guard let before = try FileStatus.settled(descriptor) else { throw SystemError(EBUSY) }
             let (digest, size) = try ContentHasher.digest(of: descriptor)
             let after = try FileStatus.of(descriptor)
             guard DigestCache.Stamp(before) == DigestCache.Stamp(after), size == entry.size else {

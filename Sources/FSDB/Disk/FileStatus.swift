@@ -40,6 +40,23 @@ struct FileStatus {
         return FileStatus(status)
     }
 
+    /// Of an open file, once its change time is so old that any further change makes another one: the
+    /// kernel's clock for files stands still for up to 10 ms. Waits for that twice at most.
+    ///
+    /// - Returns: nil: it is written all the time.
+    static func settled(_ descriptor: CInt) throws(SystemError) -> FileStatus? {
+        for _ in 0..<3 {
+            let status = try of(descriptor)
+            let age = WallClock.now.nanoseconds - status.changed.nanoseconds
+            if !(0..<clockTick).contains(age) { return status }
+            usleep(UInt32(clockTick / 1000))
+        }
+        return nil
+    }
+
+    /// In nanoseconds: of a kernel with the coarsest clock (100 Hz), and a margin.
+    private static let clockTick: Int64 = 12_000_000
+
     /// Device and inode: equal for two names of one file.
     var identity: String { "\(device):\(inode)" }
 

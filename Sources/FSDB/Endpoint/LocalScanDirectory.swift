@@ -1,11 +1,15 @@
 import Glibc
 import NIOCore
 import PlantDBCore
+import Synchronization
 
 /// The files of one scan, open for reading.
 final class LocalScanDirectory: LocalScanFiles {
     private let scan: ScanID
     private let directory: Directory
+    /// The change times of files when they were opened, by descriptor: a descriptor that is closed without
+    /// being confirmed leaves one, which the next file of that number replaces.
+    private let opened = Mutex<[CInt: ModificationTime]>([:])
 
     init(scan: ScanID, root: Directory) throws(DatabaseError) {
         self.scan = scan
@@ -26,17 +30,38 @@ final class LocalScanDirectory: LocalScanFiles {
             throw error.error(
                 "read \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
         }
-        do throws(DatabaseError) { try confirm(entry, descriptor: descriptor) } catch {
+        do throws(DatabaseError) {
+            let status = try looking(at: entry) { () throws(SystemError) in
+                try FileStatus.settled(descriptor)
+            }
+            guard let status else { throw changed(entry, "it is being written to") }
+            try check(entry, status)
+            opened.withLock { $0[descriptor] = status.changed }
+        } catch {
             close(descriptor)
             throw error
         }
         return descriptor
     }
 
+    /// Also a write that put the time back shows: nobody can set the change time.
     func confirm(_ entry: FileEntry, descriptor: CInt) throws(DatabaseError) {
-        let status = try SystemError.mapping({
-            $0.error("read \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue)
-        }) { () throws(SystemError) in try FileStatus.of(descriptor) }
+        let before = opened.withLock { $0.removeValue(forKey: descriptor) }
+        let status = try looking(at: entry) { () throws(SystemError) in try FileStatus.of(descriptor) }
+        try check(entry, status)
+        if let before, before != status.changed {
+            throw changed(entry, "it was written to, or its attributes or name were changed")
+        }
+    }
+
+    private func looking<Status>(at entry: FileEntry, _ look: () throws(SystemError) -> Status)
+        throws(DatabaseError) -> Status
+    {
+        try SystemError.mapping(
+            { $0.error("read \(entry.path) of scan \(scan)", scan: scan, path: entry.path.rawValue) }, look)
+    }
+
+    private func check(_ entry: FileEntry, _ status: FileStatus) throws(DatabaseError) {
         guard status.kind == .file else { throw changed(entry, "it is no regular file any more") }
         guard status.size == entry.size else {
             throw changed(entry, "its size was \(entry.size) and is \(status.size) bytes")

@@ -62,6 +62,37 @@ import Testing
         try folder.remove()
     }
 
+    @Test("A file that is written while it is read is found out, though its size and time are put back")
+    func rewrittenWhileRead() async throws {
+        let endpoint = try await open()
+        let scan = try ScanID("plant_0")
+        let manifest = try #require(try await endpoint.manifest(of: scan, detail: .listing))
+        let entry = try #require(manifest.entry(at: try ScanPath("images/00000_rgb.jpg")))
+        let file = root + "/plant_0/images/00000_rgb.jpg"
+        let rewrite = {
+            try writeFile(file, [UInt8](repeating: 1, count: Int(entry.size)))
+            try setModificationTime(file, try #require(entry.modified))
+        }
+        let files = try await #require(endpoint.fileSource).openFiles(of: scan)
+        for isRewritten in [false, true] {
+            let descriptor = try files.open(entry)
+            defer { close(descriptor) }
+            if isRewritten { try rewrite() }
+            do throws(DatabaseError) {
+                try files.confirm(entry, descriptor: descriptor)
+                #expect(!isRewritten, "nobody noticed")
+            } catch { #expect(isRewritten && error.code == .sourceChanged, "\(error)") }
+        }
+        let position = try #require(manifest.position(of: entry.path))
+        let parts = try await endpoint.parts(
+            of: EntrySelection(manifest: manifest, positions: [Int32(position)]))
+        await #expect(throws: DatabaseError(.sourceChanged, "")) {
+            for try await part in parts { if case .bytes = part { try rewrite() } }
+        }
+        await endpoint.close()
+        try folder.remove()
+    }
+
     @Test("Scan locks of 0.15 and later are taken where a database has them, and leave nothing behind")
     func upstreamLockFiles() async throws {
         try #require(mkdir(root + "/.locks", 0o755) == 0)
