@@ -24,8 +24,9 @@ enum Loopback {
 struct SSHFixture: ContractFixture {
     private let folder: TemporaryDirectory
 
-    init() throws {
-        folder = try TemporaryDirectory()
+    /// - Parameter place: where the folder lies; nil: where temporary ones do.
+    init(in place: String? = nil) throws {
+        folder = try TemporaryDirectory(in: place)
         try SampleDatabase().write(to: root)
     }
 

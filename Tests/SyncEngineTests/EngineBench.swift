@@ -16,9 +16,12 @@ struct EngineBench: Sendable {
     /// Knows that the scans of both names are one; nil: nothing is remembered.
     var memory: RunMemory?
 
-    init(_ source: SampleDatabase, into target: SampleDatabase = SampleDatabase()) {
+    init(
+        _ source: SampleDatabase, into target: SampleDatabase = SampleDatabase(),
+        targetFoldsNames: Bool = false
+    ) {
         self.source = MemoryDatabase(source)
-        self.target = MemoryDatabase(target)
+        self.target = MemoryDatabase(target, foldsNames: targetFoldsNames)
         options.retries = 0
         options.retryDelay = .milliseconds(1)
         options.deletesUnknown = true

@@ -8,6 +8,11 @@ import Testing
         #expect(try await check.run(on: MemoryFixture()) != .notApplicable("it does not offer updates"))
     }
 
+    @Test("So it does where names are folded", arguments: EndpointContract.foldedNameChecks)
+    func foldedNames(_ check: ContractCheck) async throws {
+        #expect(try await check.run(on: MemoryFixture(foldsNames: true)) == .held)
+    }
+
     @Test(
         "So it does with coarse times, no digests, small parts in any order",
         arguments: EndpointContract.checks)

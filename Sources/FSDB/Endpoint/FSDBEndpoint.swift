@@ -226,6 +226,19 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
 
     // MARK: Target
 
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        guard let root = state.withLock({ $0.root }) else { return paths.map { _ in false } }
+        return try await BlockingThreads.run(while: "looking into scan \(scan)") {
+            () throws(DatabaseError) in
+            guard let directory = try root.directoryIfPresent(scan.rawValue) else {
+                return paths.map { _ in false }
+            }
+            var found: [Bool] = []
+            for path in paths { found.append(try directory.status(of: path.rawValue) != nil) }
+            return found
+        }
+    }
+
     public func beginTransaction(
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {

@@ -49,12 +49,13 @@ struct Publication: Sendable {
         attributes: [FileEntry]
     ) throws(DatabaseError) {
         do throws(DatabaseError) {
-            let current = try checkBase()
+            let found = try checkBase()
             let staged = try tree.manifest()
-            guard let current else {
+            guard let found else {
                 try publishNew(tree, named: name, in: area)
                 return
             }
+            let current = try spelled(found, as: staged)
             if try flush(staged, replacing: current, in: tree.directory) {
                 // It takes its time, and somebody may have written meanwhile.
                 try checkBase()
@@ -62,6 +63,21 @@ struct Publication: Sendable {
             try update(
                 current, with: staged, from: tree, area: area, removals: removals, attributes: attributes)
         } catch { throw error.locating(scan: scan) }
+    }
+
+    /// What the scan holds, by the names under which it is about to be replaced: where the file system takes
+    /// two spellings for one name, neither is taken for new, and neither is removed because of the other.
+    private func spelled(_ current: ScanManifest, as staged: ScanManifest) throws(DatabaseError)
+        -> ScanManifest
+    {
+        let possible = current.possibleSpellings(of: staged)
+        if possible.isEmpty { return current }
+        let target = try root.directory(scan.rawValue)
+        var spellings: [PathSpelling] = []
+        for spelling in possible where try target.status(of: spelling.other.rawValue) != nil {
+            spellings.append(spelling)
+        }
+        return try current.respelled(spellings)
     }
 
     // MARK: A new scan
@@ -105,6 +121,8 @@ struct Publication: Sendable {
             }
         }
         for entry in attributes { try target.setAttributes(entry) }
+        // What was just published goes by no name: the file system may list it otherwise than it was planned.
+        let removals = removals.filter { staged.position(of: $0) == nil }
         try remove(removals, from: target, current: current, area: area)
         for path in removals { parents.touch(path.parent) }
         if options.durability == .always {
@@ -205,9 +223,17 @@ private struct OpenParents {
             try Directory.rename(
                 from: current.from.descriptor, name, to: current.to.descriptor, name, replaces: old != nil)
         } catch {
-            if old == nil, error.number == EEXIST { throw .changedMeanwhile(path, of: scan) }
+            if old == nil, error.number == EEXIST {
+                guard try isListed(name, in: current.to) else { throw .oneName(path, of: scan) }
+                throw .changedMeanwhile(path, of: scan)
+            }
             throw target.failure(error, "publish", path.rawValue)
         }
+    }
+
+    /// Whether what is found by a name is listed by it too.
+    private func isListed(_ name: String, in directory: Directory) throws(DatabaseError) -> Bool {
+        try directory.entries().contains { $0.name.elementsEqual(name.utf8) }
     }
 
     func flush() throws(DatabaseError) {
@@ -232,6 +258,14 @@ extension Directory {
 }
 
 extension DatabaseError {
+    fileprivate static func oneName(_ path: ScanPath, of scan: ScanID) -> DatabaseError {
+        DatabaseError(
+            .alreadyExists,
+            "\(path) of scan \(scan) and another file that the target has are one name there, since it does not "
+                + "tell upper and lower case or Unicode spellings apart; rename one at the source",
+            scan: scan, path: path.rawValue)
+    }
+
     fileprivate static func changedMeanwhile(_ path: ScanPath, of scan: ScanID) -> DatabaseError {
         DatabaseError(
             .conflict,

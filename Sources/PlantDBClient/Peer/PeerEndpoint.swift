@@ -134,6 +134,16 @@ public final class PeerEndpoint: DatabaseEndpoint {
 
     // MARK: Target
 
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        let request = PeerReadRequest(scan: scan, entries: paths.map { FileEntry(path: $0, size: 0) })
+        let value = try JSONValue(parsing: try await call(.POST, "/finds", request.encoded()))
+        let found = value.array?.compactMap(\.bool) ?? []
+        guard found.count == paths.count else {
+            throw DatabaseError(.invalidData, "\(location) did not say which of the files it finds")
+        }
+        return found
+    }
+
     public func beginTransaction(
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {

@@ -34,6 +34,10 @@ public protocol ScanTarget: Sendable {
     func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError)
     /// Whether a scan that is there can get this file, new or in place of another.
     func canChange(_ entry: FileEntry) -> Bool
+    /// At which of these paths the scan has something, whatever the name that a listing shows for it: where
+    /// upper and lower case or Unicode spellings are not told apart, what is stored by one name is found by
+    /// another. In the order of `paths`.
+    func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool]
     /// Locks the scan and opens staging for it.
     ///
     /// - Parameter base: the revision that the plan was made against; nil: the scan must not
@@ -142,6 +146,21 @@ extension ScanSource {
 extension ScanTarget {
     public func admit(_ scan: ScanManifest, from source: any ScanSource) async throws(DatabaseError) {}
     public func canChange(_ entry: FileEntry) -> Bool { true }
+    /// For peers that tell all names apart, or do not say.
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        paths.map { _ in false }
+    }
+
+    /// Under which names of `listed`, a manifest of ours, there is something that `other` names and `listed`
+    /// does not.
+    package func spellings(of other: ScanManifest, in listed: ScanManifest) async throws(DatabaseError)
+        -> [PathSpelling]
+    {
+        let possible = listed.possibleSpellings(of: other)
+        if possible.isEmpty { return [] }
+        let found = try await finds(possible.map(\.other), in: listed.scan)
+        return zip(possible, found).filter(\.1).map(\.0)
+    }
 }
 
 extension DatabaseEndpoint {

@@ -13,6 +13,8 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
     private let records: [Record]
     /// 32 bytes an entry, or empty where no entry has a digest.
     private let digests: [UInt8]
+    /// Where entries are spelled otherwise than the side that holds them does.
+    var revisionOfHolder: ScanRevision?
 
     /// 40 bytes. `modified` is `.min` where it is unknown, `mode` is `.max`.
     struct Record {
@@ -119,6 +121,7 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
     /// Identifies this state of the scan: differs whenever a path, kind, size or time does.
     /// (Modes and digests do not count.) O(n).
     public var revision: ScanRevision {
+        if let revisionOfHolder { return revisionOfHolder }
         var hash = StateHash()
         for record in records where record.kind == .file {
             hash.combine(UInt64(record.nameLength))

@@ -199,6 +199,17 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
 
     // MARK: Writing
 
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        let (session, path) = (try await connections.session(), path(of: scan))
+        return try await translating("look into scan \(scan)", scan: scan) { () async throws(SFTPError) in
+            var found: [Bool] = []
+            for answer in await session.attributes(of: paths.map { path.appending($0.rawValue) }) {
+                found.append(try answer.get() != nil)
+            }
+            return found
+        }
+    }
+
     public func beginTransaction(
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {

@@ -55,7 +55,13 @@ struct RemotePublication: Sendable {
         _ tree: RemoteStagedTree, area: RemoteStagingArea, removals: [ScanPath], attributes: [FileEntry]
     ) async throws(DatabaseError) {
         let session = try await endpoint.connections.session()
-        let current = try await checkedBase()
+        var current = try await checkedBase()
+        if let listed = current {
+            // By the names under which it is about to be replaced: where the file system takes two spellings for
+            // one name, neither is taken for new, and neither is removed because of the other.
+            let staged = try ScanManifest(scan: scan, entries: tree.staged)
+            current = try listed.respelled(try await endpoint.spellings(of: staged, in: listed))
+        }
         var changed: ScanPath?
         do throws(SFTPError) {
             if let current {
@@ -68,11 +74,23 @@ struct RemotePublication: Sendable {
                 .sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan))
         }
         if let changed {
+            if current?.position(of: changed) == nil, try await !isListed(changed) {
+                throw DatabaseError(
+                    .alreadyExists,
+                    "\(changed) of scan \(scan) and another file that the target has are one name there, since it "
+                        + "does not tell upper and lower case or Unicode spellings apart; rename one at the source",
+                    scan: scan, path: changed.rawValue)
+            }
             throw DatabaseError(
                 .conflict,
                 "somebody changed \(changed) of scan \(scan) on the target meanwhile; run the same command again",
                 scan: scan, path: changed.rawValue)
         }
+    }
+
+    /// Whether what is found by a name is listed by it too.
+    private func isListed(_ path: ScanPath) async throws(DatabaseError) -> Bool {
+        try await endpoint.manifest(of: scan, detail: .listing)?.position(of: path) != nil
     }
 
     // MARK: A new scan

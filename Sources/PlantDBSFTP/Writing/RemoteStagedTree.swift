@@ -94,8 +94,29 @@ final class RemoteStagedTree: Sendable {
 
     func explained(_ failures: [DatabaseError]) async -> [DatabaseError] {
         var result: [DatabaseError] = []
-        for failure in failures { result.append(await endpoint.explained(failure)) }
+        for failure in failures {
+            if let named = oneName(failure) {
+                result.append(named)
+            } else {
+                result.append(await endpoint.explained(failure))
+            }
+        }
         return result
+    }
+
+    /// Version 3 has one status for all that can go wrong: a file that is there already came by another
+    /// spelling.
+    private func oneName(_ failure: DatabaseError) -> DatabaseError? {
+        guard failure.code == .io, let path = failure.path,
+            let other = staged.first(where: {
+                $0.path.rawValue.folded == path.folded && !$0.path.rawValue.utf8.elementsEqual(path.utf8)
+            })
+        else { return nil }
+        return DatabaseError(
+            .alreadyExists,
+            "\(path) and \(other.path) of scan \(scan) seem to have one name on the target, which does not tell "
+                + "upper and lower case or Unicode spellings apart; rename one", cause: failure.cause,
+            scan: scan, path: path)
     }
 }
 

@@ -19,6 +19,7 @@ extension RouteTable {
         on(.post, base + "/checksums", .read) { request, _, caller in
             await service.checksums(request, caller: caller)
         }
+        on(.post, base + "/finds", .write) { request, _, _ in await service.finds(request) }
         on(.get, base + "/space", .read) { _, _, _ in await service.space() }
         // Also a shared lock keeps others from writing.
         on(.post, base + "/locks", .read) { request, _, caller in

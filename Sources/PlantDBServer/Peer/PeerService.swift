@@ -85,6 +85,14 @@ struct PeerService: Sendable {
         }
     }
 
+    func finds(_ request: Request) async -> Response {
+        await answering { () async throws(DatabaseError) in
+            let wanted = try PeerReadRequest(parsing: try await body(of: request))
+            let found = try await endpoint.finds(wanted.entries.map(\.path), in: wanted.scan)
+            return json(JSONValue.array(found.map(JSONValue.bool)).pythonBytes())
+        }
+    }
+
     /// What lies in a folder that is no scan is nobody's to read: but whoever writes has to know what would be in
     /// the way.
     private func refuseStray(_ scan: ScanID, _ caller: Caller) async throws(DatabaseError) {

@@ -53,6 +53,10 @@ struct LockedEndpoint: DatabaseEndpoint {
 
     func canChange(_ entry: FileEntry) -> Bool { endpoint.canChange(entry) }
 
+    func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        try await endpoint.finds(paths, in: scan)
+    }
+
     func tellWaits(to listener: @escaping @Sendable (String) -> Void) { endpoint.tellWaits(to: listener) }
 
     func close() async { await endpoint.close() }

@@ -39,15 +39,16 @@ public struct ContractTraits: Sendable, Hashable {
 
 /// A fixture of a ``MemoryDatabase``.
 public struct MemoryFixture: ContractFixture {
-    private let database = MemoryDatabase()
+    private let database: MemoryDatabase
     private let capabilities: EndpointCapabilities
     private let order: MemoryEndpoint.PartOrder
     private let chunkSize: Int
 
     public init(
         capabilities: EndpointCapabilities = EndpointCapabilities(),
-        order: MemoryEndpoint.PartOrder = .ascending, chunkSize: Int = 1 << 16
+        order: MemoryEndpoint.PartOrder = .ascending, chunkSize: Int = 1 << 16, foldsNames: Bool = false
     ) {
+        database = MemoryDatabase(foldsNames: foldsNames)
         self.capabilities = capabilities
         self.order = order
         self.chunkSize = chunkSize

@@ -14,6 +14,9 @@ public struct EndpointContract: Sendable {
     public static let checks: [ContractCheck] =
         readingChecks + publishingChecks + updateChecks + removalChecks + verificationChecks + nameChecks
         + timelapseChecks + lockChecks + cancellationChecks + faultChecks
+
+    /// For databases where names that differ in upper and lower case only are one name.
+    public static let foldedNameChecks = spellingChecks
 }
 
 /// The names that checks use.

@@ -89,6 +89,10 @@ public final class FaultyEndpoint: DatabaseEndpoint {
 
     public func canChange(_ entry: FileEntry) -> Bool { wrapped.canChange(entry) }
 
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        try await wrapped.finds(paths, in: scan)
+    }
+
     public func tellWaits(to listener: @escaping @Sendable (String) -> Void) {
         wrapped.tellWaits(to: listener)
     }

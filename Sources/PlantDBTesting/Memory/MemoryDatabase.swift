@@ -34,8 +34,12 @@ public final class MemoryDatabase: Sendable {
     }
 
     let state: Mutex<State>
+    private let foldsNames: Bool
 
-    public init(_ sample: SampleDatabase = SampleDatabase()) {
+    /// - Parameter foldsNames: whether names that differ in upper and lower case or in Unicode spelling only
+    ///   are one name, which is listed as it was first written: as exFAT, SMB and macOS have it.
+    public init(_ sample: SampleDatabase = SampleDatabase(), foldsNames: Bool = false) {
+        self.foldsNames = foldsNames
         state = Mutex(State(scans: sample.scans.mapValues { StoredScan(tree: $0) }))
     }
 
@@ -97,6 +101,26 @@ public final class MemoryDatabase: Sendable {
     }
 
     // MARK: For endpoints
+
+    /// The name by which a scan is listed.
+    func listed(_ scan: ScanID) -> ScanID {
+        guard foldsNames else { return scan }
+        return state.withLock { state in
+            if state.scans[scan] != nil { return scan }
+            return state.scans.keys.first { $0.rawValue.folded == scan.rawValue.folded } ?? scan
+        }
+    }
+
+    /// The path by which an entry is listed, or would be.
+    func listed(_ path: ScanPath, in tree: SampleTree) -> ScanPath {
+        guard foldsNames, tree[path] == nil else { return path }
+        if let found = tree.nodes.keys.first(where: { $0.rawValue.folded == path.rawValue.folded }) {
+            return found
+        }
+        guard let parent = path.parent else { return path }
+        // Of two valid paths: valid.
+        return (try? listed(parent, in: tree).appending(String(path.name))) ?? path
+    }
 
     /// Makes one step visible, then tells.
     func publish(_ step: PublishStep, _ change: (inout State) -> Void) {

@@ -69,8 +69,15 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         -> ScanManifest?
     {
         try checkOpen("look at scan \(scan)")
-        guard let stored = database.state.withLock({ $0.scans[scan] }) else { return nil }
+        let listed = database.listed(scan)
+        guard let stored = database.state.withLock({ $0.scans[listed] }) else { return nil }
         return try manifest(of: scan, stored, detail: detail)
+    }
+
+    public func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool] {
+        try checkOpen("look into scan \(scan)")
+        let tree = database.tree(of: database.listed(scan)) ?? SampleTree()
+        return paths.map { tree[database.listed($0, in: tree)] != nil }
     }
 
     func manifest(of scan: ScanID, _ stored: MemoryDatabase.StoredScan, detail: ManifestDetail)
@@ -108,6 +115,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {
         try checkOpen("write scan \(scan)")
+        let scan = database.listed(scan)
         try checkWritable(scan, isNew: base == nil)
         let lock = try await takeLock(.scan(scan), mode: .exclusive, wait: .zero)
         do throws(DatabaseError) {
@@ -124,6 +132,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         async throws(DatabaseError)
     {
         try checkOpen("remove scan \(scan)")
+        let scan = database.listed(scan)
         try checkWritable(scan, isNew: false)
         let lock = try await takeLock(.scan(scan), mode: .exclusive, wait: .zero)
         do throws(DatabaseError) {
@@ -233,14 +242,17 @@ private final class MemoryPartCursor: Sendable {
     /// - Throws: ``DatabaseError/Code/sourceChanged`` if the file is not what its entry says,
     ///   ``DatabaseError/Code/permissionDenied`` if it cannot be read.
     private func current(_ entry: FileEntry) throws(DatabaseError) -> SampleTree.Node {
-        let stored = endpoint.database.state.withLock { $0.scans[scan] }
+        let database = endpoint.database
+        let listed = database.listed(scan)
+        let stored = database.state.withLock { $0.scans[listed] }
         if stored?.unreadable.contains(entry.path) == true {
             throw DatabaseError(
                 .permissionDenied, "could not read \(entry.path) of scan \(scan): it is not readable",
                 scan: scan, path: entry.path.rawValue)
         }
         let precision = endpoint.capabilities.timePrecisionNanoseconds
-        guard let node = stored?.tree[entry.path], node.kind == entry.kind,
+        guard let tree = stored?.tree, let node = tree[database.listed(entry.path, in: tree)],
+            node.kind == entry.kind,
             node.kind == .directory
                 || (Int64(node.content.count) == entry.size
                     && (entry.modified == nil || node.modified.floored(to: precision) == entry.modified))

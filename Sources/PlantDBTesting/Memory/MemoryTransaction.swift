@@ -78,6 +78,11 @@ actor MemoryTransaction: ScanTransaction {
         for claim in [announced, entry.digest] {
             if let claim, claim != digest { throw mismatch(entry, "its SHA-256 is another") }
         }
+        guard endpoint.database.listed(entry.path, in: staged) == entry.path else {
+            throw DatabaseError(
+                .alreadyExists, "\(entry.path) and another entry of scan \(scan) are one name", scan: scan,
+                path: entry.path.rawValue)
+        }
         let precision = endpoint.capabilities.timePrecisionNanoseconds
         let node = SampleTree.Node(
             kind: entry.kind, content: content,
@@ -133,9 +138,13 @@ actor MemoryTransaction: ScanTransaction {
     /// what is there.
     private func publishUpdate() {
         let database = endpoint.database
+        let before = database.tree(of: scan) ?? SampleTree()
         let inOrder = staged.paths.sorted { (Self.rank($0), $0) < (Self.rank($1), $1) }
-        for path in inOrder {
-            guard let node = staged[path] else { continue }
+        var published: Set<ScanPath> = []
+        for stagedPath in inOrder {
+            guard let node = staged[stagedPath] else { continue }
+            let path = database.listed(stagedPath, in: before)
+            published.insert(path)
             if node.kind == .directory, database.tree(of: scan)?[path] != nil { continue }
             database.publish(node.kind == .file ? .file(scan, path) : .directory(scan, path)) {
                 $0.scans[scan]?.tree.set(path, node)
@@ -149,7 +158,11 @@ actor MemoryTransaction: ScanTransaction {
                 }
             }
         }
-        for path in removals { publishRemoval(path) }
+        for path in removals {
+            let listed = database.listed(path, in: before)
+            // What was just published is not removed by another of its names.
+            if staged[path] != nil || !published.contains(listed) { publishRemoval(listed) }
+        }
     }
 
     private func publishRemoval(_ path: ScanPath) {

@@ -10,6 +10,7 @@
 /// | `GET sync/v1/manifest?scan=S&digests=0` | frames: entries, skipped ones, the end |
 /// | `POST sync/v1/read` | a ``PeerReadRequest`` in; frames: files and their bytes, the end |
 /// | `POST sync/v1/checksums` | a ``PeerReadRequest`` in; JSON, an array of CRC-32s |
+/// | `POST sync/v1/finds` | a ``PeerReadRequest`` in; JSON, an array of whether there is something by each path |
 /// | `POST sync/v1/locks`, `PUT`, `DELETE sync/v1/locks/ID` | takes, keeps, releases a lock |
 /// | `POST sync/v1/transactions` | begins a transaction: ``PeerBegin`` in, its id out |
 /// | `PUT sync/v1/transactions/ID/parts` | frames of files in; frames of entries out: what was staged |

@@ -23,12 +23,26 @@ extension PlanMaker {
             !summary.isStray && !known.has(summary.scan) && selector.selects(summary.scan)
         }
         // Members before their containers.
-        let order = staying.filter(isGone).map(\.scan).sorted { $0 > $1 }
+        var order: [ScanID] = []
+        let gone = staying.filter(isGone).map(\.scan).sorted(by: >)
+        let spelled = SpelledScans(gone.isEmpty ? [] : source.scans.map(\.scan))
+        for scan in gone {
+            guard let twin = try await spelling(scan, among: spelled, targetListing) else {
+                order.append(scan)
+                continue
+            }
+            plan.notices.append(
+                SyncNotice(
+                    kind: .weakerGuarantee, scan: scan.rawValue,
+                    message: "not removed from the target: the source has it as \(twin), and the target does "
+                        + "not tell the two names apart. " + Self.advice))
+        }
         guard target.capabilities.removes else {
             plan.notices += order.map { notRemoved($0, because: "its server cannot remove scans") }
             return
         }
-        staying.removeAll(where: isGone)
+        let going = Set(order)
+        staying.removeAll { going.contains($0.scan) }
         let target = target
         let outcomes = try await forEach(order) { scan throws(DatabaseError) in
             try await target.manifest(of: scan, detail: .listing)

@@ -68,7 +68,11 @@ struct PlanMaker: Sendable {
         var filesets: Set<String> = []
         var filesetsAtTarget: Set<String> = []
         var metadataKeys: Set<String>? = []
-        for outcome in try await forEach(selected.map(\.scan), planScanPatiently) {
+        let nameless = try await scansWithoutName(selected, among: listing, targetListing)
+        plan.failures += nameless
+        let leftOut = Set(nameless.map(\.scan))
+        let named = selected.map(\.scan).filter { !leftOut.contains($0) }
+        for outcome in try await forEach(named, planScanPatiently) {
             switch outcome {
             case .success(let planned):
                 filesets.formUnion(planned.filesets)
@@ -161,6 +165,8 @@ struct PlanMaker: Sendable {
                 theirs = try await right
             } catch { throw .wrapping(error, while: "reading digests of scan \(scan)") }
         }
+        var spelling: SyncNotice?
+        if let listed = theirs { (theirs, spelling) = try await spelled(listed, as: compared) }
         if theirs == nil { try await target.admit(compared, from: source) }
         let planner = Planner(
             options: options, source: source.capabilities, target: target.capabilities,
@@ -176,6 +182,7 @@ struct PlanMaker: Sendable {
             if draft.isIdle, memory?.knows(scan) ?? false { plan.memory = nil }
         } catch { throw error.locating(scan: scan) }
         var notices = notices(on: plan, findings, source: compared)
+        if let spelling { notices.append(spelling) }
         if let notice = timesOutOfRange(of: plan) { notices.append(notice) }
         if let notice = notRemovable(from: theirs, source: compared) { notices.append(notice) }
         return PlannedScan(

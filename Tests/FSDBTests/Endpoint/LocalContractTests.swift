@@ -7,8 +7,9 @@ import Testing
 struct LocalFixture: ContractFixture {
     private let folder: TemporaryDirectory
 
-    init() throws {
-        folder = try TemporaryDirectory()
+    /// - Parameter place: where the folder lies; nil: where temporary ones do.
+    init(in place: String? = nil) throws {
+        folder = try TemporaryDirectory(in: place)
         try SampleDatabase().write(to: root)
     }
 
@@ -32,5 +33,15 @@ struct LocalFixture: ContractFixture {
     func contract(_ check: ContractCheck) async throws {
         let outcome = try await check.run(on: LocalFixture())
         #expect(outcome == .held || check.name.contains("not offered"))
+    }
+
+    @Test(
+        "On a disk that does not tell upper and lower case apart nothing is lost by another spelling",
+        .enabled(
+            if: CaseInsensitiveDisk.missing == nil, "FOLDED NAMES NOT TESTED: no exFAT by FUSE, as root"),
+        arguments: EndpointContract.foldedNameChecks)
+    func foldedNames(_ check: ContractCheck) async throws {
+        let disk = try CaseInsensitiveDisk()
+        #expect(try await check.run(on: LocalFixture(in: disk.path)) == .held)
     }
 }
