@@ -29,6 +29,27 @@ struct SSHTargetTests {
         return report
     }
 
+    @Test("Thumbnails go with the data that they show, and stay where data is only added")
+    func thumbnails() async throws {
+        let target = folder.appending("target")
+        try SampleDatabase.plants(1, images: 3).write(to: source)
+        #expect(try await run(into: target).errors.isEmpty)
+        let cache = target + "/plant_0/webcache"
+        func keepsCache(after change: () throws -> Void) async throws -> Bool {
+            try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
+            try writeFile(cache + "/0123abcd.jpeg", [1])
+            try change()
+            let report = try await run(into: target)
+            #expect(report.errors.isEmpty && report.scansPublished == 1, "\(report.errors)")
+            return FileManager.default.fileExists(atPath: cache)
+        }
+        let image = source + "/plant_0/images/00000_rgb.jpg"
+        #expect(try await keepsCache { try writeFile(source + "/plant_0/images/new.jpg", [1, 2]) }, "added")
+        #expect(try await !keepsCache { try writeFile(image, [1, 2, 3]) }, "replaced")
+        #expect(try await !keepsCache { try removeTree(image) }, "removed")
+        try folder.remove()
+    }
+
     @Test(
         "A scan, a fileset and a file that are renamed in case only keep their content, and are named",
         .enabled(

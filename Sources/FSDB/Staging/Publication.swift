@@ -125,6 +125,10 @@ struct Publication: Sendable {
         let removals = removals.filter { staged.position(of: $0) == nil }
         try remove(removals, from: target, current: current, area: area)
         for path in removals { parents.touch(path.parent) }
+        if current.losesData(to: staged, removals) {
+            // Thumbnails are named by a hash: whose they are cannot be told.
+            try target.removeTree(ScanPath.webcacheName)
+        }
         if options.durability == .always {
             if parents.touched.count > Self.singleFlushes, target.flushesAtOnce {
                 try target.flushContents()

@@ -149,6 +149,13 @@ struct RemotePublication: Sendable {
                 return setsLinks ? .lsetstat(path, values) : .setstat(path, values)
             })
         if let changed = try await remove(removals, from: target, current, area, session) { return changed }
+        if current.losesData(to: staged, removals) {
+            // Thumbnails are named by a hash: whose they are cannot be told.
+            let cache = target.appending(ScanPath.webcacheName)
+            if try await session.attributes(of: cache)?.kind == .directory {
+                try await session.removeTree(cache)
+            }
+        }
         try await session.setAttributes(
             of: staged.filter { $0.kind == .directory && current.position(of: $0.path) == nil }, in: target)
         if options.durability == .always {

@@ -93,6 +93,33 @@ import Testing
         try folder.remove()
     }
 
+    @Test("Thumbnails go with the data that they show, and stay where data is only added")
+    func thumbnails() async throws {
+        let endpoint = try await open()
+        let scan = try ScanID("plant_0")
+        let cache = root + "/plant_0/webcache"
+        let later = ModificationTime(seconds: SampleTree.time.seconds + 60)
+        func update(_ path: String?, removing removed: [String] = []) async throws -> Bool {
+            try #require(mkdir(cache, 0o755) == 0 || errno == EEXIST)
+            try writeFile(cache + "/0123abcd.jpeg", [1])
+            let base = try #require(try await endpoint.manifest(of: scan, detail: .listing)).revision
+            let transaction = try await endpoint.beginTransaction(
+                on: scan, replacing: base, options: TransactionOptions())
+            var change = SampleTree()
+            if let path { try change.file(path, "newer", modified: later) }
+            _ = try await transaction.receive(change.parts(), meter: ByteMeter())
+            try await transaction.remove(removed.map { try ScanPath($0) })
+            try await transaction.commit()
+            return access(cache, F_OK) == 0
+        }
+        #expect(try await update("images/added.jpg"), "added")
+        #expect(try await update("metadata/images/00000_rgb.json"), "metadata")
+        #expect(try await !update("images/00000_rgb.jpg"), "replaced")
+        #expect(try await !update(nil, removing: ["images/00001_rgb.jpg"]), "removed")
+        await endpoint.close()
+        try folder.remove()
+    }
+
     @Test("Scan locks of 0.15 and later are taken where a database has them, and leave nothing behind")
     func upstreamLockFiles() async throws {
         try #require(mkdir(root + "/.locks", 0o755) == 0)
