@@ -144,6 +144,38 @@ import Testing
         await session.close()
     }
 
+    @Test("A listing that takes too much memory or time, or tells nothing new, is cut off and named")
+    func endlessDirectories() async throws {
+        func failure(_ names: [String], _ change: (inout ListingLimits) -> Void = { _ in }) async throws
+            -> SFTPError?
+        {
+            let server = Server { question in
+                switch question.type {
+                case .opendir: Server.handle(question.id, [1])
+                case .readdir:
+                    Server.names(question.id, names.map { ($0, FileAttributes(permissions: 0o100644)) })
+                default: Server.status(question.id, 0)
+                }
+            }
+            let session = try await SFTPSession.open(over: server.channel, configuration: Self.quick())
+            var limits = ListingLimits()
+            change(&limits)
+            var result: SFTPError?
+            do throws(SFTPError) {
+                _ = try await session.entries(ofDirectory: "/big", within: limits)
+            } catch { result = error }
+            await session.close()
+            return result
+        }
+        let long = (0..<100).map { "\($0)" + String(repeating: "x", count: 1000) }
+        let large = try await failure(long) { $0.bytes = 4 << 20 }
+        #expect(large?.code == .protocolViolation)
+        #expect(large?.message.contains("/big take up more than 4 MiB") == true)
+        let slow = try await failure(["a"]) { ($0.patience, $0.timePerName) = (.zero, .zero) }
+        #expect(slow?.code == .connectionLost && slow?.message.contains("/big too slowly") == true)
+        #expect(try await failure([".", ".."])?.code == .protocolViolation)
+    }
+
     // MARK: Order and time
 
     @Test("Servers may answer in another order: a file is over when all is answered")

@@ -1,20 +1,33 @@
 import Synchronization
 
+/// How much a server may send, and how long it may take, to list one directory.
+public struct ListingLimits: Sendable, Hashable {
+    /// Of memory that the names take up, in bytes: for two million of ordinary length.
+    public var bytes = 256 << 20
+    /// What any listing may take: a disk may have to be woken up.
+    public var patience = Duration.seconds(120)
+    /// What each name may take besides.
+    public var timePerName = Duration.milliseconds(20)
+
+    public init() {}
+}
+
 extension SFTPSession {
     /// What a directory holds, without `.` and `..`, in no order.
     ///
     /// - Parameter limit: more entries than so many are a violation.
     /// - Throws: `status`; `protocolViolation` for names that can be none: empty, too
-    ///   long, or with `/` or NUL.
-    public func entries(ofDirectory path: RemotePath, limit: Int = 5_000_000) async throws(SFTPError)
-        -> [SFTPReply.Name]
-    {
+    ///   long, or with `/` or NUL, and for more than ``ListingLimits/bytes`` of them; `connectionLost` if
+    ///   they come too slowly.
+    public func entries(
+        ofDirectory path: RemotePath, limit: Int = 5_000_000, within limits: ListingLimits = ListingLimits()
+    ) async throws(SFTPError) -> [SFTPReply.Name] {
         guard case .handle(let handle) = try await request(.openDirectory(path)) else {
             throw SFTPError(.protocolViolation, "no handle for a directory")
         }
         defer { submit(.close(handle)) { _ in } }
         let listing = await withTaskGroup(of: Result<[SFTPReply.Name]?, SFTPError>.self) { group in
-            var listing = DirectoryListing(path: path, limit: limit)
+            var listing = DirectoryListing(path: path, limit: limit, limits)
             var asked = 0
             while true {
                 while !listing.isOver, asked < listing.width {
@@ -162,18 +175,26 @@ private struct DirectoryListing {
 
     let path: RemotePath
     let limit: Int
+    private let limits: ListingLimits
+    private let start = ContinuousClock.now
     private(set) var names: [SFTPReply.Name] = []
     private(set) var failure: SFTPError?
     private var hasEnded = false
-    /// `.` and `..` count too: they could go on for ever.
-    private var told = 0
+    /// `.` and `..` are told once: they could go on for ever.
+    private var dots = 0
+    /// Of memory.
+    private var bytes = 0
 
     /// In bytes: more than any file system has.
     private static let longestName = 1024
 
-    init(path: RemotePath, limit: Int) {
+    /// Of a name beside its bytes, in memory.
+    private static let overhead = MemoryLayout<SFTPReply.Name>.stride + 48
+
+    init(path: RemotePath, limit: Int, _ limits: ListingLimits) {
         self.path = path
         self.limit = limit
+        self.limits = limits
     }
 
     var isOver: Bool { hasEnded || failure != nil }
@@ -195,19 +216,39 @@ private struct DirectoryListing {
         guard !some.isEmpty else {
             throw SFTPError(.protocolViolation, "the server listed nothing again and again in \(path)")
         }
-        told += some.count
         for name in some {
             let isDots = name.bytes.count <= 2 && name.bytes.allSatisfy { $0 == UInt8(ascii: ".") }
-            if isDots, !name.bytes.isEmpty { continue }
+            if isDots, !name.bytes.isEmpty {
+                dots += 1
+                continue
+            }
             guard !name.bytes.isEmpty, !name.bytes.contains(0), !name.bytes.contains(UInt8(ascii: "/")),
                 name.bytes.count <= Self.longestName
             else {
                 throw SFTPError(.protocolViolation, "the server listed a name that can be none in \(path)")
             }
             names.append(name)
+            bytes += name.bytes.count + Self.overhead
         }
-        guard names.count <= limit, told <= limit + 2 else {
+        guard dots <= 2 else {
+            throw SFTPError(
+                .protocolViolation, "the server listed “.” and “..” again and again in \(path)")
+        }
+        guard names.count <= limit else {
             throw SFTPError(.protocolViolation, "the directory \(path) has more than \(limit) entries")
+        }
+        guard bytes <= limits.bytes else {
+            throw SFTPError(
+                .protocolViolation,
+                "the names in the directory \(path) take up more than \(limits.bytes >> 20) MiB: "
+                    + "\(names.count) entries came, and more follow")
+        }
+        let elapsed = ContinuousClock.now - start
+        guard elapsed <= limits.patience + limits.timePerName * names.count else {
+            throw SFTPError(
+                .connectionLost,
+                "the server lists the directory \(path) too slowly: \(names.count) entries in "
+                    + "\(elapsed.components.seconds) s")
         }
     }
 }
