@@ -64,8 +64,9 @@ int plantdb_renameat2(int from_directory, const char *from, int to_directory, co
 }
 
 int plantdb_set_modified(int fd, int64_t seconds, int64_t nanoseconds) {
-    struct timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
-                                {.tv_sec = (time_t)seconds, .tv_nsec = (long)nanoseconds}};
+    struct stat status;
+    if (fstat(fd, &status) != 0) return -1;
+    struct timespec times[2] = {status.st_atim, {.tv_sec = (time_t)seconds, .tv_nsec = (long)nanoseconds}};
     return futimens(fd, times);
 }
 

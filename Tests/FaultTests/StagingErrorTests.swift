@@ -17,6 +17,7 @@ extension Faults {
             folder = try TemporaryDirectory()
             shim = try CallShim()
             var tree = try SampleTree.minimal()
+            try tree.file("metadata/metadata.json", "{}")
             try tree.file("images/lost.jpg", [UInt8](repeating: 7, count: 5000))
             try tree.writeIndex()
             var database = SampleDatabase()
@@ -36,6 +37,18 @@ extension Faults {
             let again = try await Command.run(["sync", source, target] + options)
             #expect(again.code == 0, "\(again)")
             #expect(try bytesOnDisk(target + "/plant/images/lost.jpg").count == 5000)
+        }
+
+        @Test("F19: where times are kept in whole seconds, and not set alone, a second run is idle")
+        func coarseTimes() async throws {
+            let environment = shim.environment(["SHIM_TIMES": "1"])
+            let first = try await Command.run(["sync", source, target], environment: environment)
+            #expect(first.code == 0, "\(first)")
+            let dry = try await Command.run(
+                ["sync", "-n", "--exit-code", source, target], environment: environment)
+            #expect(dry.code == 0, "\(dry)")
+            let second = try await Command.run(["sync", source, target, "--json"], environment: environment)
+            #expect(second.code == 0 && second.total("filesMoved") == 0, "\(second)")
         }
 
         @Test("F5: so do the report, a new database, a generated one and the configuration")
@@ -67,6 +80,9 @@ extension Faults {
             if !isNew {
                 var old = SampleDatabase()
                 var tree = try SampleTree.minimal("older")
+                // By which it is the same scan.
+                try tree.file("metadata/metadata.json", "{}")
+                try tree.file("images/lost.jpg", [UInt8](repeating: 7, count: 5000))
                 try tree.file("images/gone.txt", "gone")
                 try tree.writeIndex()
                 try old.add("plant", tree)

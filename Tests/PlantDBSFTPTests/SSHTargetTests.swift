@@ -44,9 +44,10 @@ struct SSHTargetTests {
             return FileManager.default.fileExists(atPath: cache)
         }
         let image = source + "/plant_0/images/00000_rgb.jpg"
-        #expect(try await keepsCache { try writeFile(source + "/plant_0/images/new.jpg", [1, 2]) }, "added")
+        let added = source + "/plant_0/images/new.jpg"
+        #expect(try await keepsCache { try writeFile(added, [1, 2]) }, "added")
         #expect(try await !keepsCache { try writeFile(image, [1, 2, 3]) }, "replaced")
-        #expect(try await !keepsCache { try removeTree(image) }, "removed")
+        #expect(try await !keepsCache { try removeTree(added) }, "removed")
         try folder.remove()
     }
 

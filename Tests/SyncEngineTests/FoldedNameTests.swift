@@ -112,6 +112,27 @@ import Testing
         }
     }
 
+    @Test("Where a side shows whole seconds only, whole seconds that agree are equal, either way")
+    func wholeSeconds() async throws {
+        let exact = try SampleTree.plant(images: 3)
+        var whole = exact
+        for path in exact.filePaths {
+            guard var node = exact[path] else { continue }
+            node.modified.floor(to: 1_000_000_000)
+            whole.set(path, node)
+        }
+        for (ours, theirs) in [(exact, whole), (whole, exact)] {
+            let report = await (try bench(ours, into: theirs)).run()
+            #expect(report.errors.isEmpty && report.totals.filesMoved == 0 && report.scansUnchanged == 1)
+            #expect(report.totals.filesUnresolved == 0)
+        }
+        // One that is no whole second shows that the target keeps more.
+        let path = try #require(exact.filePaths.last)
+        try whole.set(path, #require(exact[path]))
+        let report = await (try bench(exact, into: whole)).run()
+        #expect(report.totals.filesMoved >= 3, "JSON that means the same stays")
+    }
+
     @Test("Where the target tells names apart, a file or scan renamed in case only is renamed at once")
     func exact() async throws {
         var (ours, theirs) = (try SampleTree.minimal(), try SampleTree.minimal())

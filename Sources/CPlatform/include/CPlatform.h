@@ -34,7 +34,8 @@ int plantdb_link_descriptor(int fd, int directory, const char *name);
 int plantdb_renameat2(int from_directory, const char *from, int to_directory, const char *to,
                       unsigned flags);
 
-// futimens(2) of the modification time alone (UTIME_OMIT for the access time).
+// futimens(2): sets the modification time, and the access time to what it is. Not UTIME_OMIT: FUSE 2 sets
+// nothing then, and says that it did.
 int plantdb_set_modified(int fd, int64_t seconds, int64_t nanoseconds);
 
 // syncfs(2): flush the file system that holds `fd`, and report write-back errors.

@@ -49,6 +49,16 @@ public struct EndpointCapabilities: Sendable, Hashable {
         self.isNew = isNew
     }
 
+    /// With times as coarse as those of a scan that the peer holds: what a file system keeps of them cannot be
+    /// told by its kind, and is not tried out where nothing is to be written.
+    public func keepingTimes(as scan: ScanManifest?) -> EndpointCapabilities {
+        var capabilities = self
+        if let scan {
+            capabilities.timePrecisionNanoseconds = max(timePrecisionNanoseconds, scan.shownTimePrecision)
+        }
+        return capabilities
+    }
+
     /// How many scans are at work at a time between two peers: as many as the slower one to answer wants,
     /// unless one of them does not bear it.
     public func concurrentScans(with other: EndpointCapabilities) -> Int {

@@ -88,6 +88,17 @@ public struct ScanManifest: Sendable, RandomAccessCollection {
     /// Whether every entry has a modification time.
     public var tellsAllTimes: Bool { records.allSatisfy { $0.modified != .min } }
 
+    /// The smallest difference of modification times that its files show, in nanoseconds: a second where all
+    /// of them are whole, since then the file system, or the way by which they came, keeps no more; else 1.
+    public var shownTimePrecision: Int64 {
+        var areWhole = false
+        for record in records where record.kind == .file && record.modified != .min {
+            if record.modified % 1_000_000_000 != 0 { return 1 }
+            areWhole = true
+        }
+        return areWhole ? 1_000_000_000 : 1
+    }
+
     /// The entry at `path`, in O(log n).
     public func entry(at path: ScanPath) -> FileEntry? {
         position(of: path).map { self[$0] }

@@ -169,8 +169,8 @@ struct PlanMaker: Sendable {
         if let listed = theirs { (theirs, spelling) = try await spelled(listed, as: compared) }
         if theirs == nil { try await target.admit(compared, from: source) }
         let planner = Planner(
-            options: options, source: source.capabilities, target: target.capabilities,
-            canChange: target.canChange)
+            options: options, source: source.capabilities.keepingTimes(as: compared),
+            target: target.capabilities.keepingTimes(as: theirs), canChange: target.canChange)
         var plan: ScanPlan
         let findings: ScanFindings
         do throws(DatabaseError) {

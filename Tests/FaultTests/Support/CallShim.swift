@@ -6,7 +6,8 @@ import PlantDBTesting
 ///
 /// `SHIM_CLOSE=TEXT`: close(2) of a file that was written, whose path holds TEXT, stores nothing of it and
 /// answers EDQUOT, as AFS does. `SHIM_LOOK=NAME`: the first openat(2) of a directory or fstatat(2) of a file
-/// of that name in a staged tree answers EIO.
+/// of that name in a staged tree answers EIO. `SHIM_TIMES=1`: futimens(2) keeps whole seconds, and sets nothing
+/// where one of the two times is to be left alone, as FUSE 2 does.
 struct CallShim {
     private let folder: TemporaryDirectory
 
@@ -36,6 +37,17 @@ struct CallShim {
         #include <string.h>
         #include <sys/stat.h>
         #include <unistd.h>
+        int futimens(int fd, const struct timespec times[2]) {
+            int (*next)(int, const struct timespec *) = dlsym(RTLD_NEXT, "futimens");
+            if (!times || !getenv("SHIM_TIMES")) return next(fd, times);
+            struct timespec whole[2];
+            for (int i = 0; i < 2; i++) {
+                if (times[i].tv_nsec == UTIME_OMIT) return 0;
+                whole[i] = times[i];
+                whole[i].tv_nsec = 0;
+            }
+            return next(fd, whole);
+        }
         static int has_failed;
         static int lies_at(int fd, const char *text) {
             char link[64], path[4096];
