@@ -231,7 +231,8 @@ extension Faults {
                 (source, folder.appending("absent/new"), 10), (file, target, 10), (source, file, 10),
             ]
             for (from, to, code) in cases {
-                let run = try await Command.run("sync", from, to, "--delete", "--delete-unknown", "--max-delete", "100%")
+                let run = try await Command.run(
+                    "sync", from, to, "--delete", "--delete-unknown", "--max-delete", "100%")
                 var problems = run.code == code ? [] : ["not \(code): \(run)"]
                 if run.errors.isEmpty { problems.append("nothing is said") }
                 problems += try treeSnapshot(folder.path, includesDirectoryTimes: true)

@@ -63,7 +63,8 @@ extension Faults {
                 }
                 let flipper = Flipper((inSource ? source : target) + "/" + place, link)
                 let ending = try await Command.run([
-                    "sync", source, target, "--json", "--delete", "--delete-unknown", "--max-delete", "100%", "--checksum",
+                    "sync", source, target, "--json", "--delete", "--delete-unknown", "--max-delete", "100%",
+                    "--checksum",
                     "--retries", round % 2 == 0 ? "0" : "2",
                 ])
                 swaps += await flipper.stop()

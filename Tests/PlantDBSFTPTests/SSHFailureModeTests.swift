@@ -51,7 +51,8 @@ struct SSHFailureModeTests {
         for hasMarker in [true, false] {
             if !hasMarker { try removeTree(source + "/romidb") }
             for (from, to) in ways {
-                let ending = try await run("sync", from, to, "--delete", "--delete-unknown", "--max-delete", "100%")
+                let ending = try await run(
+                    "sync", from, to, "--delete", "--delete-unknown", "--max-delete", "100%")
                 #expect(ending.code == 10, "\(ending)")
                 #expect(try treeSnapshot(target, includesDirectoryTimes: true) == before)
             }
@@ -79,7 +80,8 @@ struct SSHFailureModeTests {
         try SampleDatabase.plants(3).write(to: target)
         let before = try treeSnapshot(folder.path, includesDirectoryTimes: true)
         for (from, to) in ways {
-            let ending = try await run("sync", "-n", from, to, "--delete", "--delete-unknown", "--max-delete", "100%", "-c")
+            let ending = try await run(
+                "sync", "-n", from, to, "--delete", "--delete-unknown", "--max-delete", "100%", "-c")
             #expect(ending.code == 0, "\(ending)")
             #expect(
                 try treeSnapshot(folder.path, includesDirectoryTimes: true)

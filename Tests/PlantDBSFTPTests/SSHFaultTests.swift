@@ -311,7 +311,10 @@ struct SSHFaultTests {
         try removeTree(target + "/" + place)
         #expect(symlink(sentinel + "/" + place, target + "/" + place) == 0)
         let ending = try await CommandRun.run(
-            ["sync", source, "ssh://127.0.0.1:\(server.port)\(target)", "--json", "--delete", "--delete-unknown", "--max-delete"]
+            [
+                "sync", source, "ssh://127.0.0.1:\(server.port)\(target)", "--json", "--delete",
+                "--delete-unknown", "--max-delete",
+            ]
                 + ["100%", "--checksum", "--identity", server.identity] + SSHScene.login(server))
         #expect(!ending.isHung && ending.code != nil, "\(ending)")
         let problems = try treeSnapshot(sentinel, includesDirectoryTimes: true)

@@ -114,7 +114,10 @@ struct Scene {
 
     /// `sync` with everything it deletes allowed.
     func arguments(fsync: String = "auto", _ more: String...) -> [String] {
-        ["sync", source, target, "--json", "--delete", "--delete-unknown", "--max-delete", "100%", "--fsync", fsync] + more
+        [
+            "sync", source, target, "--json", "--delete", "--delete-unknown", "--max-delete", "100%",
+            "--fsync", fsync,
+        ] + more
     }
 
     // MARK: Checks
