@@ -302,7 +302,7 @@ import Testing
         #expect(bench.target.tree(of: name)?[metadata] != nil)
         try bench.source.edit(name) { tree throws(DatabaseError) in
             try tree.file("images/00000_rgb.jpg", "another photo", modified: Self.later)
-            try tree.remove(try ScanPath(metadata))
+            try tree.remove(metadata)
         }
         #expect(await bench.run().errors.isEmpty)
         #expect(bench.target.tree(of: name)?[metadata] == nil)
