@@ -135,6 +135,18 @@ import Testing
         }
     }
 
+    @Test("Metadata that were damaged at the target are replaced, however new they are")
+    func damagedAtTheTarget() async throws {
+        for damage in ["", "\0\0\0\0", "{\"a\""] {
+            let bench = try await bench()
+            try bench.target.edit(name) { tree throws(DatabaseError) in
+                try tree.file(ScanPath.scanMetadata.rawValue, damage, modified: Self.later)
+            }
+            #expect(await bench.run().totals.filesUnresolved == 0)
+            #expect(bench.target.content == bench.source.content)
+        }
+    }
+
     @Test("What would keep a release from opening the target is not published")
     func gate() async throws {
         let damages: [(String, String)] = [
@@ -163,9 +175,12 @@ import Testing
     func otherScan() async throws {
         var bench = EngineBench(try .plants(1, seed: 1), into: try .plants(1, images: 2, seed: 2))
         bench.memory = RunMemory()
-        for (database, created) in [(bench.source, "2026-01-01"), (bench.target, "2026-01-02")] {
+        for (database, created, time) in [
+            (bench.source, "2026-01-01", Self.later), (bench.target, "2026-01-02", Self.last),
+        ] {
             try database.edit(name) { tree throws(DatabaseError) in
-                try tree.file(ScanPath.scanMetadata.rawValue, "{\"created\": \"\(created)\"}")
+                try tree.file(
+                    ScanPath.scanMetadata.rawValue, "{\"created\": \"\(created)\"}", modified: time)
             }
         }
         let before = bench.target.content
@@ -185,18 +200,45 @@ import Testing
             bench.memory = nil
             for (database, content) in [(bench.source, "A"), (bench.target, "B")] {
                 try database.edit(name) { tree throws(DatabaseError) in
-                    for path in tree.filePaths where path.parent != nil && !path.isWithin(.metadata) {
+                    let time = content == "A" ? Self.last : Self.later
+                    for path in tree.filePaths {
                         if isOne && path.rawValue.hasSuffix("0_rgb.jpg") { continue }
+                        let isData = path.parent != nil && !path.isWithin(.metadata)
+                        let old = tree[path]?.content ?? []
                         try tree.file(
-                            path.rawValue, content + path.rawValue,
-                            modified: content == "A" ? Self.last : Self.later)
+                            path.rawValue, isData ? Array((content + path.rawValue).utf8) : old, modified: time)
                     }
-                    try tree.file(ScanPath.scanMetadata.rawValue, "{\"plant\": \"\(content)\"}")
+                    try tree.file(
+                        ScanPath.scanMetadata.rawValue, "{\"plant\": \"\(content)\"}", modified: time)
                 }
             }
             let report = await bench.run()
             #expect(report.notices.contains { $0.kind == .otherScan } == !isOne)
         }
+    }
+
+    @Test("Two scans that exchange their names are not mixed, though runs brought both")
+    func exchangedNames() async throws {
+        var database = SampleDatabase()
+        for (number, name) in ["plant_0", "plant_1"].enumerated() {
+            var tree = SampleTree()
+            let time = ModificationTime(seconds: 1_700_000_000 + Int64(number))
+            try tree.directory("metadata")
+            try tree.file("images/1.jpg", name, modified: time)
+            try tree.writeIndex(modified: time)
+            try database.add(name, tree)
+        }
+        var bench = EngineBench(database)
+        bench.memory = RunMemory()
+        #expect(await bench.run().errors.isEmpty)
+        let before = bench.target.content
+        let other = try ScanID("plant_1")
+        let (one, two) = (bench.source.tree(of: name), bench.source.tree(of: other))
+        bench.source.set(name, to: two)
+        bench.source.set(other, to: one)
+        let report = await bench.run()
+        #expect(report.notices.count { $0.kind == .otherScan } == 2)
+        #expect(bench.target.content == before)
     }
 
     @Test("A source that came back from an older backup rolls nothing back")

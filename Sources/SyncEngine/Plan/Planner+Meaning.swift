@@ -143,6 +143,7 @@ private struct MeaningfulPlan {
         switch findings.metadata[path] {
         case .sameMeaning: return nil
         case .sourceIsDamaged: return .keepSourceDamaged
+        case .targetIsDamaged: return action.replaces ? action : .replaceContentDiffers
         case .different(let merged):
             switch options.metadata {
             case .source: return action.replaces ? action : .replaceContentDiffers

@@ -95,10 +95,10 @@ public struct Planner: Sendable {
             {
                 draft.items.append(ScanPlan.PlanItem(position: Int32(position), action: action))
                 if action == .keepKindDiffers { draft.kindConflicts.insert(entry.path) }
-                if action == .updateAttributes { noteCommon(entry, &draft) }
+                if action == .updateAttributes { noteCommon(entry, facts, counterpart, &draft) }
             } else if facts.kind == .file {
                 draft.unchanged += 1
-                if !draft.hasCommonContent { noteCommon(entry, &draft) }
+                if !draft.hasCommonContent { noteCommon(entry, facts, counterpart, &draft) }
             }
         }
         while let target, targetIndex < targetCount {
@@ -107,8 +107,14 @@ public struct Planner: Sendable {
         }
     }
 
-    private func noteCommon(_ entry: FileEntry, _ draft: inout ScanDraft) {
-        if entry.isData { draft.hasCommonContent = true }
+    /// An equal file of a fileset makes two scans one, and so does any file that has its very time too: a
+    /// copy has it, and two scanners do not.
+    private func noteCommon(
+        _ entry: @autoclosure () -> FileEntry, _ ours: EntryFacts, _ theirs: EntryFacts?,
+        _ draft: inout ScanDraft
+    ) {
+        let isCopy = ours.size > 0 && ours.modified != nil && ours.modified == theirs?.modified
+        if isCopy || options.comparison != .sizeOnly && entry().isData { draft.hasCommonContent = true }
     }
 
     private func noteTargetOnly(_ entry: FileEntry, _ draft: inout ScanDraft) {

@@ -8,6 +8,8 @@ public struct ScanFindings: Sendable {
         case sameMeaning
         /// The source's does not parse, or is empty, and the target's does.
         case sourceIsDamaged
+        /// The target's does not parse, or is empty, and the source's does.
+        case targetIsDamaged
         /// - Parameter merged: by key, the source's values winning; nil unless that was asked for.
         case different(merged: [UInt8]?)
     }

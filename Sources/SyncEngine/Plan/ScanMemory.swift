@@ -77,6 +77,15 @@ public struct ScanMemory: Sendable, Equatable {
         return low < brought.count && brought[low].path == wanted ? brought[low] : nil
     }
 
+    /// Whether a file of the source is one that a run brought, as it was then. Two scans may have changed names.
+    func knows(_ source: ScanManifest) -> Bool {
+        brought.isEmpty
+            || source.contains { entry in
+                guard entry.kind == .file, let brought = file(entry.path) else { return false }
+                return brought.size == entry.size && brought.modified == entry.modified?.nanoseconds ?? .min
+            }
+    }
+
     /// Whether the target's file is what a run left there.
     ///
     /// - Parameter precision: of times, in nanoseconds.

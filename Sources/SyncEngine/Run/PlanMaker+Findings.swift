@@ -65,7 +65,7 @@ extension PlanMaker {
         if ours == theirs { return .sameMeaning }
         let (left, right) = (JSONValue(ifJSON: ours), JSONValue(ifJSON: theirs))
         guard let left else { return right == nil ? .different(merged: nil) : .sourceIsDamaged }
-        guard let right else { return .different(merged: nil) }
+        guard let right else { return .targetIsDamaged }
         if left == right { return .sameMeaning }
         guard options.metadata == .merge else { return .different(merged: nil) }
         return .different(merged: right.merging(left).pythonBytes())
@@ -128,8 +128,10 @@ extension PlanMaker {
         case .unknown: break
         }
         // A run brought it here, or what both have of it is one.
-        if findings.memory != nil || draft.hasCommonContent { return nil }
-        guard draft.source.contains(where: \.isData), target.contains(where: \.isData) else { return nil }
+        if draft.hasCommonContent || findings.memory?.knows(draft.source) ?? false { return nil }
+        // Files that a power cut emptied tell nothing.
+        let tells = { (entry: FileEntry) in entry.isData && entry.size > 0 }
+        guard draft.source.contains(where: tells), target.contains(where: tells) else { return nil }
         let pairs = draft.source.indices.lazy.compactMap { position -> (source: Int32, target: Int32)? in
             let entry = draft.source[position]
             guard entry.isData, let other = target.position(of: entry.path) else { return nil }
