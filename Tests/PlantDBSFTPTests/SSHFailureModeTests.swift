@@ -98,6 +98,8 @@ struct SSHFailureModeTests {
             let image = target + "/plant_0/images/00000_rgb.jpg"
             let content = try bytesOnDisk(image)
             try writeFile(image, Array(content.dropLast()))
+            // What is newer at the target is somebody's work.
+            try setModificationTime(image, SampleTree.time)
             try removeTree(target + "/plant_0/images/00001_rgb.jpg")
             #expect(try await run("sync", from, to).code == 0)
             #expect(try SSHScene.divergences(source, target) == [])
@@ -253,7 +255,8 @@ struct SSHFailureModeTests {
         "A scan on another disk than its database is refused by that reason",
         .enabled(if: geteuid() == 0, "A DISK BELOW THE ROOT NOT TESTED: needs root"))
     func diskBelowTheRoot() async throws {
-        try SampleDatabase.plants(2, seed: 7).write(to: source)
+        try SampleDatabase.plants(2).write(to: source)
+        try writeFile(source + "/plant_0/images/00000_rgb.jpg", Array("changed".utf8))
         try SampleDatabase.plants(1).write(to: target)
         let scan = target + "/plant_0"
         let copy = folder.appending("copy")

@@ -302,7 +302,7 @@ struct SSHFaultTests {
         let (source, target) = (folder.appending("source"), folder.appending("target"))
         let sentinel = folder.appending("sentinel")
         try SampleDatabase.plants(2, images: 4, seed: 900).write(to: source)
-        try SampleDatabase.plants(2, images: 5, seed: 5).write(to: target)
+        try SampleDatabase.plants(2, images: 5, seed: 900).write(to: target)
         try SampleDatabase.plants(1, images: 6, seed: 77).write(to: sentinel)
         try FileManager.default.createDirectory(
             atPath: sentinel + "/.plantdb-sync/staging/somebody", withIntermediateDirectories: true)

@@ -107,17 +107,27 @@ struct SSHSyncTests {
         let second = try await run(source, from, target, to)
         #expect(second.errors.isEmpty && second.totals.filesMoved == 0 && second.scansPublished == 0)
 
+        // One file of each stays: another scan of the same name would not be touched.
+        let scans = try database(1).scans
         try removeTree(source)
-        try database(2).write(to: source)
+        var next = try database(2)
+        let images = try ScanPath("images")
+        for (name, tree) in scans {
+            guard let path = tree.filePaths.first(where: { $0.isWithin(images) }) else { continue }
+            next.scans[name]?.set(path, try #require(tree[path]))
+        }
+        try next.write(to: source)
         try removeTree(source + "/plant_2")
-        try removeTree(source + "/plant_1/images/00003_rgb.jpg")
+        try removeTree(source + "/plant_1/scan.toml")
         var options = SyncOptions()
         options.deletion = .delete(limit: .percent(100))
         options.deletesUnknown = true
+        options.metadata = .source
         options.comparison = .checksum
         let third = try await run(source, from, target, to, options)
         #expect(third.errors.isEmpty, "\(third.errors)")
-        #expect(try databaseDifferences(source, target) == [])
+        let differences = try databaseDifferences(source, target)
+        #expect(differences == [])
         #expect(!FileManager.default.fileExists(atPath: target + "/.plantdb-sync"))
         #expect(!FileManager.default.fileExists(atPath: target + "/lock"))
         #expect(!FileManager.default.fileExists(atPath: source + "/lock"))
@@ -213,6 +223,7 @@ struct SSHSyncTests {
         #expect(try await run(source, .local, target, .remote).errors.isEmpty)
         owner["host"] = "elsewhere"
         owner["machine"] = "another"
+        owner["boot"] = "another"
         try writeFile(target + "/lock", JSONValue.object(owner).pythonBytes())
         #expect(try await run(source, .local, target, .remote).error?.code == .locked)
         try removeTree(target + "/lock")

@@ -89,7 +89,7 @@ import Testing
         #expect(second.errors.isEmpty && second.totals.filesMoved == 0 && second.scansPublished == 0)
 
         try removeTree(source + "/plant_2")
-        try removeTree(source + "/plant_1/images/00003_rgb.jpg")
+        try removeTree(source + "/plant_1/scan.toml")
         try writeFile(source + "/plant_0/images/00001_rgb.jpg", Array("another".utf8))
         var options = SyncOptions()
         options.deletion = .delete(limit: .percent(100))

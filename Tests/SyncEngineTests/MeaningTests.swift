@@ -206,7 +206,8 @@ import Testing
                         let isData = path.parent != nil && !path.isWithin(.metadata)
                         let old = tree[path]?.content ?? []
                         try tree.file(
-                            path.rawValue, isData ? Array((content + path.rawValue).utf8) : old, modified: time)
+                            path.rawValue, isData ? Array((content + path.rawValue).utf8) : old,
+                            modified: time)
                     }
                     try tree.file(
                         ScanPath.scanMetadata.rawValue, "{\"plant\": \"\(content)\"}", modified: time)

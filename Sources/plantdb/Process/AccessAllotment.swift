@@ -3,8 +3,8 @@ import PlantDBCore
 /// Whose an option is that was given without saying for which side.
 ///
 /// A secret belongs to one side: it goes to the only one that can use it. Where both can, an option goes
-/// to the one that has none of its own, and else the command is refused before anything is connected
-/// to. What stands in the environment was not said for this command, so it is never what is left over for
+/// to the one that has none of its own, or to both if they are one server; else the command is refused
+/// before anything is connected to. What stands in the environment was not said for this command, so it is never what is left over for
 /// the other side.
 struct AccessAllotment {
     /// A database that the command was given.
@@ -22,6 +22,12 @@ struct AccessAllotment {
         var named = GivenAccess()
 
         var scheme: LocationScheme { LocationScheme(of: location) }
+
+        /// Whom a secret is shown to: `ssh://ada@lab:22` of `ssh://ada@lab:22/data`.
+        var server: Substring {
+            let parts = location.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+            return parts.prefix(3).last.map { location[..<$0.endIndex] } ?? location[...]
+        }
 
         /// Whether an ssh:// location says itself who logs in.
         var namesUser: Bool {
@@ -59,24 +65,28 @@ struct AccessAllotment {
             $0.options.filled(from: $0.environment).filled(from: options, Self.shared)
         }
         for group in Self.groups {
-            guard let index = try owner(of: group, sides) else { continue }
-            // Who logs in by ssh is said by its location or its configuration, and not by the way.
-            let ambient = sides[index].scheme == .ssh ? group.filter { $0 != .user } : group
-            results[index] = results[index].filled(from: options, group).filled(from: environment, ambient)
+            for index in try owners(of: group, sides) {
+                // Who logs in by ssh is said by its location or its configuration, and not by the way.
+                let ambient = sides[index].scheme == .ssh ? group.filter { $0 != .user } : group
+                results[index] = results[index].filled(from: options, group)
+                    .filled(from: environment, ambient)
+            }
         }
         for index in sides.indices { results[index] = results[index].filled(from: sides[index].named) }
         return results
     }
 
-    private func owner(of group: [AccessOption], _ sides: [Side]) throws(DatabaseError) -> Int? {
-        guard options.has(anyOf: group) || environment.has(anyOf: group) else { return nil }
+    private func owners(of group: [AccessOption], _ sides: [Side]) throws(DatabaseError) -> [Int] {
+        guard options.has(anyOf: group) || environment.has(anyOf: group) else { return [] }
         let candidates = sides.indices.filter { couldUse(group, sides[$0], sides) }
-        if candidates.count < 2 { return candidates.first }
+        if candidates.count < 2 { return candidates }
         let secrets = group.filter { $0 != .user }
         let bare = candidates.filter { !sides[$0].has(anyOf: secrets) }
         let isSaid = options.has(anyOf: group)
-        if bare.count == 1 { return isSaid ? bare[0] : nil }
-        if !isSaid && bare.isEmpty { return nil }
+        if bare.count == 1 { return isSaid ? bare : [] }
+        if !isSaid && bare.isEmpty { return [] }
+        // The same server sees it either way.
+        if bare.count == candidates.count, Set(bare.map { sides[$0].server }).count == 1 { return bare }
         let option = group.first { (isSaid ? options : environment)[flag: $0] } ?? group[0]
         let name = isSaid ? "--\(option.rawValue)" : AccessOption.variable(option, prefix: "")
         let ways = candidates.map { "--\(sides[$0].prefix)\(option.rawValue)" }.joined(separator: " or ")
