@@ -175,6 +175,17 @@ final class JobQueue: Sendable {
         }
     }
 
+    /// As of a run of the command. Where it cannot be read, the more careful way is taken.
+    static func memory(from source: any DatabaseEndpoint, to target: any DatabaseEndpoint, creates: Bool)
+        -> (any PairMemory)?
+    {
+        do throws(DatabaseError) {
+            return try SyncMemory.ofUser(from: source, to: target, creates: creates)
+        } catch {
+            return nil
+        }
+    }
+
     private func run(_ id: String, _ options: SyncOptions, _ place: (source: Place, target: Place)) async {
         var report = SyncReport(runID: .make())
         let kept = keep(report.runID, place.source.shown, place.target.shown)
@@ -184,12 +195,11 @@ final class JobQueue: Sendable {
             do throws(DatabaseError) {
                 let target = try await openDatabase(
                     place.target.location, as: .target, access: place.target.access)
-                // As a run of the command: without, the more careful way is taken.
-                let memory = try SyncMemory.file().map { (file) throws(DatabaseError) in
-                    try SyncMemory(file: file, source: source.location, target: target.location)
-                }
-                report = await SyncEngine(source: source, target: target, options: options, memory: memory)
-                    .run(runID: report.runID) { self.note($0, of: id) }
+                report = await SyncEngine(
+                    source: source, target: target, options: options,
+                    memory: Self.memory(from: source, to: target, creates: true)
+                )
+                .run(runID: report.runID) { self.note($0, of: id) }
                 await target.close()
             } catch {
                 await source.close()

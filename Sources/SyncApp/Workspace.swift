@@ -182,7 +182,10 @@ actor Workspace {
     private static func compare(
         _ source: any DatabaseEndpoint, _ target: any DatabaseEndpoint, _ options: SyncOptions
     ) async throws(DatabaseError) -> Comparison {
-        let plan = try await SyncEngine(source: source, target: target, options: options).plan()
+        let plan = try await SyncEngine(
+            source: source, target: target, options: options,
+            memory: JobQueue.memory(from: source, to: target, creates: false)
+        ).plan()
         let ours = Set(try await source.listing().scans.map(\.scan))
         let targetOnly = try await target.listing().scans.filter {
             if case .stray = $0.kind { return false }

@@ -71,6 +71,16 @@ public final class SyncMemory: PairMemory {
         }
     }
 
+    /// That of this user; nil where none is kept, or where there is none and `creates` is off.
+    ///
+    /// - Throws: as ``init(file:source:target:)``.
+    public static func ofUser(
+        from source: any DatabaseEndpoint, to target: any DatabaseEndpoint, creates: Bool = true
+    ) throws(DatabaseError) -> SyncMemory? {
+        guard let file = file(), creates || access(file, F_OK) == 0 else { return nil }
+        return try SyncMemory(file: file, source: source.location, target: target.location)
+    }
+
     public var isEmpty: Bool { state.withLock { $0.wasEmpty } }
 
     public func knows(_ scan: ScanID) -> Bool { state.withLock { $0.known.contains(scan) } }

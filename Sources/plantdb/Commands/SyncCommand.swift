@@ -135,13 +135,18 @@ struct SyncCommand: AsyncParsableCommand {
                 FinishCommand(text: $0, run: runID, source: from, target: to)
             }
         }
+        // Where a run cannot be kept, that has been said, and it is the same folder.
+        let remembers = planning.dryRun || ending.kept != nil
         do {
             try await withDatabases(
                 source, target, as: safety.existingTarget ? .existingTarget : .target, opener
             ) { sourceDatabase, targetDatabase in
                 let engine = SyncEngine(
                     source: sourceDatabase, target: targetDatabase, options: options,
-                    memory: KeptRun.memory(from: sourceDatabase, to: targetDatabase, console))
+                    memory: remembers
+                        ? KeptRun.memory(
+                            from: sourceDatabase, to: targetDatabase, isDryRun: planning.dryRun, console)
+                        : nil)
                 let printer = SyncPrinter(
                     console: console, events: events, itemizes: planning.itemize,
                     source: sourceDatabase.location.description,

@@ -28,12 +28,13 @@ struct KeptRun: Sendable {
     }
 
     /// What runs between the two remember; nil where nothing is kept.
-    static func memory(from source: any DatabaseEndpoint, to target: any DatabaseEndpoint, _ console: Console)
-        -> (any PairMemory)?
-    {
-        guard let file = SyncMemory.file() else { return nil }
+    ///
+    /// - Parameter isDryRun: makes no file.
+    static func memory(
+        from source: any DatabaseEndpoint, to target: any DatabaseEndpoint, isDryRun: Bool, _ console: Console
+    ) -> (any PairMemory)? {
         do throws(DatabaseError) {
-            return try SyncMemory(file: file, source: source.location, target: target.location)
+            return try SyncMemory.ofUser(from: source, to: target, creates: !isDryRun)
         } catch {
             warn(error, console)
             return nil
