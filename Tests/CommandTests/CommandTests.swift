@@ -96,7 +96,7 @@ import Testing
         let outcome = try plantdb("sync", "-i", source, target)
         #expect(outcome.status == 4)
         #expect(outcome.lines.contains { $0.hasPrefix("! plant_0/scan.toml  ") })
-        #expect(outcome.output.contains("--checksum settles") && outcome.diagnostics.contains("-i says why"))
+        #expect(outcome.output.contains("--checksum replaces") && outcome.diagnostics.contains("-i says why"))
         #expect(try plantdb("sync", "-c", source, target).status == 0)
         #expect(try bytesOnDisk(file) == content)
         try folder.remove()

@@ -78,6 +78,7 @@ import Testing
         for kind in [
             SyncNotice.Kind.stray, .notSelected, .nothingSelected, .nothingExcluded, .newTarget,
             .weakerGuarantee, .listedButAbsent, .otherScan, .notBrought, .keptInTrash,
+            .unknownAccount,
         ] {
             document.expect(kind.rawValue, in: "notice")
         }

@@ -76,7 +76,7 @@ import Testing
         #expect(!pair.source.isUsed && !pair.target.isUsed)
         for (option, value) in [("--identity", tokenFile), ("--password-file", tokenFile)] {
             let outcome = try await run(
-                ["sync", "ssh://127.0.0.1:1/a", "ssh://127.0.0.1:1/b", option, value])
+                ["sync", "ssh://127.0.0.1:1/a", "ssh://127.0.0.1:2/b", option, value])
             #expect(outcome.status == 2 && outcome.diagnostics.contains("--source-" + option.dropFirst(2)))
         }
         try await pair.stop()

@@ -368,6 +368,26 @@ import Testing
         #expect(bench.target.tree(of: try ScanID("series/plant_0")) == nil)
     }
 
+    @Test("--where asks what the queries of the source's release would answer", arguments: [false, true])
+    func queriedMetadata(readsImages: Bool) async throws {
+        var bench = EngineBench(try .plants(1))
+        bench.sourceCapabilities.readsImagesMetadata = readsImages
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file("metadata/metadata.json", #"{"object": {"species": "scan"}, "n": 1}"#)
+            try tree.file(
+                "metadata/images.json", #"{"object": {"species": "images"}, "hardware": {"x": "y"}}"#)
+        }
+        func isSelected(_ key: String, _ value: String) async throws -> Bool {
+            var asking = bench
+            asking.options.selection.metadata = [MetadataCondition(key: key, value: value)]
+            return try await !asking.engine().plan().scans.isEmpty
+        }
+        #expect(try await isSelected("object.species", "images") == readsImages)
+        #expect(try await isSelected("object.species", "scan") == !readsImages)
+        #expect(try await isSelected("hardware.x", "y"))
+        #expect(try await isSelected("n", "1"))
+    }
+
     @Test("What is remembered survives its bytes, and other bytes are nothing")
     func memoryBytes() async throws {
         let bench = try await bench()

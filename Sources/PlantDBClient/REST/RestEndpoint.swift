@@ -40,6 +40,7 @@ public final class RestEndpoint: DatabaseEndpoint {
                     + "meanwhile, and it shows no times; files are compared by size and CRC-32"
             ])
         capabilities.showsFilesCheaply = false
+        capabilities.readsImagesMetadata = dialect.generation < .v016
         self.capabilities = capabilities
     }
 

@@ -15,6 +15,9 @@ public struct EndpointCapabilities: Sendable, Hashable {
     public var keepsEmptyDirectories: Bool
     /// Whether ``ManifestDetail/digests`` is answered.
     public var provesDigests: Bool
+    /// Whether the release that keeps the database reads some of a scan's metadata from `metadata/images.json`,
+    /// as 0.14 and 0.15 do. A folder does not tell; its accounts may.
+    public var readsImagesMetadata = false
     /// Whether a few small files of a scan can be read without asking for all of it.
     public var showsFilesCheaply = true
     /// The smallest difference of modification times that the peer keeps, in nanoseconds:

@@ -75,13 +75,16 @@ public enum PlanAction: UInt8, Sendable, Hashable, CaseIterable {
         case .replaceUnproven: "cannot be proven equal"
         case .merge: "merged with what the target has"
         case .updateAttributes: "time or mode differs"
-        case .keepTargetNewer: "different, target is newer; left alone (--checksum settles it)"
+        case .keepTargetNewer:
+            "different, target is newer; left alone (--overwrite-newer or --checksum replaces it)"
         case .keepTargetChanged:
-            "different, changed at the target since the last run; left alone (--checksum settles it)"
-        case .keepMetadata: "metadata differ; the target's are left alone (--metadata settles it)"
-        case .keepSourceDamaged: "no JSON at the source any more; the target's is left alone"
+            "different, changed at the target since the last run; left alone (--overwrite-newer or --checksum "
+                + "replaces it)"
+        case .keepMetadata:
+            "metadata differ; the target's are left alone (--metadata source or merge changes them)"
+        case .keepSourceDamaged: "no JSON at the source; the target's good one is left alone"
         case .keepSourceEmpty:
-            "empty at the source, and not at the target; left alone (--checksum settles it)"
+            "empty at the source, and not at the target; left alone (--checksum empties it too)"
         case .keepByOption: "different; left alone as asked"
         case .keepKindDiffers: "a file on one side, a directory on the other; left alone"
         case .keepUnsupported: "different, and the target cannot change it"

@@ -24,8 +24,12 @@ extension Planner {
         plan.heldDeletions = work.held
         plan.keepsDeletions = work.keepsDeletions
         plan.toldBefore = work.toldBefore
-        plan.targetOnlyFilesets = draft.targetOnlyFilesets.sorted()
-        plan.targetOnlyBytes = draft.targetOnlyBytes
+        let gone = Set(work.deletions.map { String($0.path.first) })
+            .subtracting(work.held.map { String($0.path.first) })
+        plan.targetOnlyFilesets = draft.targetOnlyFilesets.keys.filter { !gone.contains($0) }.sorted()
+        plan.targetOnlyBytes = plan.targetOnlyFilesets.reduce(0) {
+            $0.addingSaturated(draft.targetOnlyFilesets[$1] ?? 0)
+        }
         plan.memory = work.memory(needsManifest: needsManifest)
         return plan
     }
@@ -348,7 +352,9 @@ private struct MeaningfulPlan {
         draft.provenIndexes = provenIndexes
         let hasWork = target == nil || !deletions.isEmpty || items.contains { $0.action.isWork }
         if let memory = findings.memory {
-            if !hasWork, memory.settled == settled,
+            // A run that does not ask for deletions does not know what was told of them.
+            if options.deletion == .never { draft.settled.formUnion(memory.settled) }
+            if !hasWork, memory.settled == draft.settled,
                 provenIndexes == nil || memory.provenIndexes == provenIndexes
             {
                 return nil

@@ -120,8 +120,7 @@ public struct Planner: Sendable {
     private func noteTargetOnly(_ entry: FileEntry, _ draft: inout ScanDraft) {
         if entry.isData, !draft.topsOfSource.contains(String(entry.path.first)) {
             let fileset = String(entry.path.first)
-            draft.targetOnlyFilesets.insert(fileset)
-            draft.targetOnlyBytes = draft.targetOnlyBytes.addingSaturated(entry.size)
+            draft.targetOnlyFilesets[fileset, default: 0] += entry.size
         }
         guard options.deletion != .never else { return }
         if isSelected(entry) {

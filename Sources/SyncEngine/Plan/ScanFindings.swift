@@ -20,6 +20,9 @@ public struct ScanFindings: Sendable {
     public var metadata: [ScanPath: Metadata] = [:]
     /// The target has another scan of that name, with the reason; nil: it is the same one.
     public var otherScan: String?
+    /// Whom the source's metadata of the scan name, where they come.
+    var owner: String?
+    var groups: [String] = []
     public var memory: ScanMemory?
     /// Whether runs remember anything of this pair of databases: else nobody knows what they brought.
     public var remembers = false
@@ -47,8 +50,8 @@ public struct ScanDraft: Sendable {
     var keptDirectories: Set<ScanPath> = []
     var kindConflicts: Set<ScanPath> = []
     var unchanged = 0
-    var targetOnlyFilesets: Set<String> = []
-    var targetOnlyBytes: Int64 = 0
+    /// With what lies in them, in bytes.
+    var targetOnlyFilesets: [String: Int64] = [:]
     /// First components of the source's paths; made where they count.
     lazy var topsOfSource = Set(source.map { String($0.path.first) })
     /// Whether a file of a fileset was found to be one on both sides.

@@ -165,9 +165,9 @@ public struct ScanPlan: Sendable {
             let isEmpty = item.action == .keepSourceEmpty
             return DatabaseError(
                 .invalidData,
-                "\(path) of scan \(scan) is \(isEmpty ? "empty" : "no JSON") at the source (a power cut leaves "
-                    + "such files), and is not at the target: it was held back; repair it at the source, or copy "
-                    + "the target's back\(isEmpty ? ", or carry it with --checksum" : "")", scan: scan,
+                "\(path) of scan \(scan) is \(isEmpty ? "empty" : "empty or no JSON") at the source, as a power cut "
+                    + "leaves files; the target's good one was kept. Repair it at the source, or copy the "
+                    + "target's back\(isEmpty ? ", or carry it with --checksum" : "")", scan: scan,
                 path: path.rawValue)
         }
     }
@@ -223,6 +223,8 @@ public struct SyncNotice: Sendable, Hashable {
         case notBrought
         /// It goes into the trash, since nobody knows whether a run brought it.
         case keptInTrash
+        /// Scans name an owner or a group that the target does not have.
+        case unknownAccount
     }
 
     public var kind: Kind

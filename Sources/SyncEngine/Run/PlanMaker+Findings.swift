@@ -30,6 +30,10 @@ extension PlanMaker {
             if draft.source.position(of: path) != nil, ours.contains(path), verdict != nil {
                 identity[path] = JSONValue(ifJSON: bytes)
             }
+            if path == .scanMetadata, let metadata = JSONValue(ifJSON: bytes) {
+                findings.owner = metadata["owner"]?.string
+                findings.groups = metadata["sharing"]?.array?.compactMap(\.string) ?? []
+            }
             if case .sourceIsDamaged = verdict { return }
             if let objection = OpenabilityGate.objection(to: path, bytes) {
                 throw objection.refusal(of: path, in: scan)
@@ -180,16 +184,49 @@ extension PlanMaker {
         if let first = new.first {
             say(
                 .notBrought,
-                "\(first.path)\(new.count > 1 ? " and \(new.count - 1) more" : "") is only at the target and no "
-                    + "run brought it there: left alone (--delete-unknown deletes it too)")
+                "\(new.count) \(new.count == 1 ? "file is" : "files are") only at the target "
+                    + "(\(first.path)\(new.count > 1 ? ", …" : "")), and no run brought "
+                    + "\(new.count == 1 ? "it" : "them"): left alone; --delete-unknown would delete "
+                    + "\(new.count == 1 ? "it" : "them")")
         }
         if plan.keepsDeletions, !options.usesTrash, plan.filesToDelete > 0 {
             say(
                 .keptInTrash,
-                "\(plan.filesToDelete) files that go are kept in the trash, since nobody knows whether a run "
-                    + "brought them")
+                "\(plan.filesToDelete) \(plan.filesToDelete == 1 ? "file" : "files") of the target "
+                    + "\(plan.filesToDelete == 1 ? "goes" : "go") into its trash, since nobody knows whether a run "
+                    + "brought \(plan.filesToDelete == 1 ? "it" : "them")")
         }
         return notices
+    }
+
+    /// Owners and groups that nobody at the target has, or somebody else by that name.
+    func unknownAccounts(_ owners: Set<String>, _ groups: Set<String>) async throws(DatabaseError)
+        -> [SyncNotice]
+    {
+        guard !owners.isEmpty || !groups.isEmpty, let listing = target as? any AccountListing else {
+            return []
+        }
+        let accounts: AccountNames
+        do throws(DatabaseError) {
+            guard let found = try await listing.accountNames() else { return [] }
+            accounts = found
+        } catch {
+            // No scan is held back for accounts; plantdb check says what is wrong with them.
+            if error.code == .cancelled { throw error }
+            return []
+        }
+        // Every release makes these, or takes them for nobody.
+        let users = owners.subtracting(accounts.users).subtracting(["anonymous", "guest", "admin"]).sorted()
+        let unknown = accounts.groups.map { groups.subtracting($0).sorted() } ?? []
+        return [("owner", "users.json", users), ("group", "groups.json", unknown)].filter { !$0.2.isEmpty }
+            .map {
+                (kind, file, names) in
+                SyncNotice(
+                    kind: .unknownAccount, scan: nil,
+                    message: "scans come that name the \(kind)\(names.count > 1 ? "s" : "") "
+                        + "\(names.joined(separator: ", ")), whom \(file) of the target does not have: they are "
+                        + "nobody's there until somebody adds \(names.count > 1 ? "them" : "that name")")
+            }
     }
 
     /// Two scans of one id, flat and in a timelapse: releases from 0.16 on would show only one of them.

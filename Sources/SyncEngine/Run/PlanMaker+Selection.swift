@@ -1,4 +1,5 @@
 import PlantDBCore
+import Synchronization
 
 /// What of a source is wanted: `--min-age`, `--where` and the filesets, and what is said where they
 /// fit nothing.
@@ -15,12 +16,7 @@ extension PlanMaker {
             ])
         }
         guard !options.selection.metadata.isEmpty else { return nil }
-        var metadata: JSONValue = .object(JSONObject())
-        if let bytes = try await source.contents(of: .scanMetadata, in: manifest) {
-            do throws(DatabaseError) { metadata = try JSONValue(parsing: bytes) } catch {
-                throw error.locating(scan: scan, path: ScanPath.scanMetadata.rawValue)
-            }
-        }
+        let metadata = try await queriedMetadata(of: manifest)
         var known: Set<String> = []
         var failing: (condition: MetadataCondition, value: String?)?
         for condition in options.selection.metadata {
@@ -36,6 +32,51 @@ extension PlanMaker {
                     message: "scan \(scan) is left alone: \(failing.condition.refusal(of: failing.value))"
                         .printable)
             ], metadataKeys: known)
+    }
+
+    /// As the queries of the release that keeps the source see them. 0.14 and 0.15 take three of them from
+    /// `metadata/images.json` where that is there; for whom nobody knows, it fills in what the scan's lack.
+    private func queriedMetadata(of manifest: ScanManifest) async throws(DatabaseError) -> JSONValue {
+        let scan = try await document(.scanMetadata, of: manifest)?.object ?? JSONObject()
+        guard let images = try await document(.imagesMetadata, of: manifest)?.object else {
+            return .object(scan)
+        }
+        var result = scan
+        let replaces = try await queriesReadImages.value(of: source)
+        for key in ["object", "hardware", "acquisition_date"] where replaces || scan[key] == nil {
+            result[key] = images[key] ?? (replaces ? (key == "acquisition_date" ? .null : [:]) : nil)
+        }
+        return .object(result)
+    }
+
+    private func document(_ path: ScanPath, of manifest: ScanManifest) async throws(DatabaseError)
+        -> JSONValue?
+    {
+        guard let bytes = try await source.contents(of: path, in: manifest) else { return nil }
+        do throws(DatabaseError) { return try JSONValue(parsing: bytes) } catch {
+            throw error.locating(scan: manifest.scan, path: path.rawValue)
+        }
+    }
+
+    /// Whether the source's own queries read `metadata/images.json`; asked once.
+    final class QueryRule: Sendable {
+        private let known = Mutex<Bool?>(nil)
+
+        func value(of source: any DatabaseEndpoint) async throws(DatabaseError) -> Bool {
+            if let known = known.withLock({ $0 }) { return known }
+            var result = source.capabilities.readsImagesMetadata
+            do throws(DatabaseError) {
+                if let accounts = try await (source as? any AccountListing)?.accountNames() {
+                    // 0.14 knows no groups.
+                    result = result || accounts.groups == nil
+                }
+            } catch {
+                // Accounts that cannot be read tell no release; plantdb check says what is wrong with them.
+                if error.code == .cancelled { throw error }
+            }
+            known.withLock { $0 = result }
+            return result
+        }
     }
 
     /// - Throws: ``DatabaseError/Code/notFound`` for a key that no scan has: mistyped, it would look like

@@ -9,6 +9,7 @@ struct PlanMaker: Sendable {
     let now: ModificationTime
     /// nil: nothing is remembered of earlier runs.
     var memory: (any PairMemory)?
+    let queriesReadImages = QueryRule()
 
     /// Manifests that are read at a time: enough to hide how long either side takes to answer.
     private var width: Int {
@@ -68,6 +69,8 @@ struct PlanMaker: Sendable {
         var filesets: Set<String> = []
         var filesetsAtTarget: Set<String> = []
         var metadataKeys: Set<String>? = []
+        var owners: Set<String> = []
+        var groups: Set<String> = []
         let nameless = try await scansWithoutName(selected, among: listing, targetListing)
         plan.failures += nameless
         let leftOut = Set(nameless.map(\.scan))
@@ -85,6 +88,8 @@ struct PlanMaker: Sendable {
                 plan.targetFileCount += planned.targetFileCount
                 plan.notices += planned.notices
                 if let scan = planned.plan { plan.scans.append(scan) }
+                if let owner = planned.owner { owners.insert(owner) }
+                groups.formUnion(planned.groups)
             case .failure(let failure): plan.failures.append(failure)
             }
         }
@@ -97,6 +102,7 @@ struct PlanMaker: Sendable {
         }
         try await planRemovals(from: targetListing, source: listing, into: &plan)
         refuseSecondIDs(targetListing, &plan)
+        plan.notices += try await unknownAccounts(owners, groups)
         return plan
     }
 
@@ -125,6 +131,9 @@ struct PlanMaker: Sendable {
         /// Those of ``ScanSelection/metadata`` that the scan has; nil: nobody looked.
         var metadataKeys: Set<String>?
         var targetFileCount = 0
+        /// Whom the scan's metadata name, where they come.
+        var owner: String?
+        var groups: [String] = []
     }
 
     /// Tries again after passing failures.
@@ -188,7 +197,7 @@ struct PlanMaker: Sendable {
         return PlannedScan(
             plan: plan, notices: notices, filesets: filesets(of: compared, findings.sourceIndex),
             filesetsAtTarget: theirs.map { filesets(of: $0, findings.targetIndex) } ?? [],
-            targetFileCount: theirs?.fileCount ?? 0)
+            targetFileCount: theirs?.fileCount ?? 0, owner: findings.owner, groups: findings.groups)
     }
 
     private func filesets(of scan: ScanManifest, _ index: FileIndex?) -> [String] {

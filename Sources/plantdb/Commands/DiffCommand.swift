@@ -90,7 +90,8 @@ struct DiffCommand: AsyncParsableCommand {
         }
         console.flush()
         for notice in plan.notices where notice.kind != .notSelected {
-            console.note("note: \(notice.scan.map { "\($0.printable): " } ?? "")\(notice.message.printable)")
+            let place = notice.scan.map { notice.message.contains($0) ? "" : "\($0.printable): " } ?? ""
+            console.note("note: \(place)\(notice.message.printable)")
         }
         for failure in plan.failures {
             for error in failure.errors {

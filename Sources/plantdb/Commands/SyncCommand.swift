@@ -15,7 +15,7 @@ struct SyncCommand: AsyncParsableCommand {
 
             What was added at TARGET stays: files.json is merged, and lists what both sides have. \
             What is newer at TARGET, or was changed there since the last run, is reported as a \
-            difference and left alone: --checksum settles it for data, --metadata for metadata. \
+            difference and left alone: --overwrite-newer or --checksum replaces data, --metadata metadata. \
             Another scan of the same name is never mixed with the source's: --displace replaces it.
 
             EXAMPLES
@@ -29,7 +29,7 @@ struct SyncCommand: AsyncParsableCommand {
                 plantdb sync /data/greenhouse /backup/greenhouse plant_01 'series_*'
               Images only, of one species:
                 plantdb sync A B --fileset images --where object.species=Arabidopsis
-              An exact copy; deletes at most 50 files, and keeps them in the trash:
+              Without what was deleted at A; at most 50 files, which are kept in the trash:
                 plantdb sync A B --delete --max-delete 50 --trash
               In a nightly job:
                 plantdb sync A B -q --lock-wait 15m --min-age 2m --report last.json

@@ -6,7 +6,7 @@ struct CompareOptions: ParsableArguments {
     @Flag(
         name: [.customShort("c"), .long],
         help:
-            "Compare content by SHA-256, not time. Digests are remembered: a second run reads only what changed."
+            "Compare content by SHA-256, not time; replaces also what is newer at the target. Digests are remembered: a second run reads only what changed."
     )
     var checksum = false
 
@@ -24,7 +24,7 @@ struct CompareOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What becomes of metadata that differ and are not older at the target. keep: told, and left alone; source: replaced; merge: by key, the source's win.",
+            "What becomes of metadata that differ and are not older at the target, or were changed there since the last run. keep: told, and left alone; source: replaced; merge: by key, the source's values win.",
             valueName: "how"))
     var metadata = SyncOptions.Metadata.keep
 

@@ -27,10 +27,13 @@ struct SafetyOptions: ParsableArguments {
     @Flag(help: "TARGET must be a database already: where its disk is not mounted, the run ends with 10.")
     var existingTarget = false
 
-    @Flag(help: "Delete at the target what the source does not have.")
+    @Flag(help: "Delete at the target what runs brought there and the source does not have any more.")
     var delete = false
 
-    @Flag(help: "With --delete: also what only the target has and no run brought there.")
+    @Flag(
+        help:
+            "With --delete: also what the target has of its own. (Where nothing is remembered of the two, that goes into the trash.)"
+    )
     var deleteUnknown = false
 
     @Option(

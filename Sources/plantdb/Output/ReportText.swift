@@ -42,7 +42,7 @@ enum ReportText {
         if totals.filesetsOfTarget > 0 {
             table.add(
                 "Target",
-                "has \(Sizes.count(totals.filesetsOfTarget, "fileset")) of its own "
+                "also has \(Sizes.count(totals.filesetsOfTarget, "fileset")) that the source has not "
                     + "(\(Sizes.bytes(totals.bytesOfTarget)))")
         }
         return table.lines
