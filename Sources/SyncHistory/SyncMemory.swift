@@ -36,7 +36,7 @@ public final class SyncMemory: PairMemory {
     public init(file: String, source: DatabaseLocation, target: DatabaseLocation) throws(DatabaseError) {
         self.file = file
         do {
-            queue = try StateFile.open(file)
+            queue = try Self.open(file)
             let key = source.lasting + "\n" + target.lasting
             let (pair, known) = try queue.write { database -> (Int64, Set<ScanID>) in
                 let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
@@ -61,6 +61,23 @@ public final class SyncMemory: PairMemory {
             self.pair = pair
             state = Mutex(State(known: known, wasEmpty: known.isEmpty))
         } catch { throw Self.failure(file, "opened", error) }
+    }
+
+    /// A file that SQLite cannot read is set aside: what it held is forgotten, and the next runs are careful.
+    private static func open(_ file: String) throws -> DatabaseQueue {
+        do {
+            let queue = try StateFile.open(file)
+            _ = try queue.read { database in
+                try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master")
+            }
+            return queue
+        } catch let error as GRDB.DatabaseError
+            where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode)
+        {
+            try FileManager.default.moveItem(
+                atPath: file, toPath: "\(file).damaged-\(WallClock.now.seconds)")
+            return try StateFile.open(file)
+        }
     }
 
     /// Beside the history: `memory.sqlite`; nil where that keeps none.

@@ -388,6 +388,182 @@ import Testing
         #expect(try await isSelected("n", "1"))
     }
 
+    // MARK: What a review found
+
+    @Test("A scan and a timelapse of one name are never merged into one another")
+    func kindsOfOneName() async throws {
+        var container = SampleTree()
+        try container.file("timelapse.json", "{}")
+        for isContainerAtTarget in [true, false] {
+            var bench = EngineBench(try .plants(1), into: try .plants(1))
+            (isContainerAtTarget ? bench.target : bench.source).set(name, to: container)
+            bench.options.displacesOtherScans = true
+            let before = bench.target.content
+            let report = await bench.run()
+            #expect(report.totals.filesUnresolved == 1 && report.notices.contains { $0.kind == .otherScan })
+            #expect(bench.target.content == before)
+        }
+    }
+
+    @Test("What somebody rewrote at the target is not deleted, whatever its time says", arguments: [-9, 9])
+    func rewrittenAndDeleted(seconds: Int64) async throws {
+        var bench = try await bench()
+        bench.options.deletion = .delete(limit: .percent(100))
+        let time = ModificationTime(seconds: SampleTree.time.seconds + seconds)
+        try bench.target.edit(name) { tree throws(DatabaseError) in
+            try tree.file("PointCloud_1_0/PointCloud.ply", "months of own work", modified: time)
+        }
+        // An update does not overwrite it either.
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file("PointCloud_1_0/PointCloud.ply", "computed again", modified: Self.last)
+        }
+        #expect(await bench.run().totals.filesUnresolved == 1)
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.remove("PointCloud_1_0/PointCloud.ply")
+            try tree.writeIndex(modified: Self.later)
+        }
+        #expect(await bench.run().totals.filesUnresolved == 1)
+        let left = bench.target.tree(of: name)?["PointCloud_1_0/PointCloud.ply"]
+        #expect(left?.content == Array("months of own work".utf8))
+        #expect(try index(bench.target).fileset("PointCloud_1_0")?.files.isEmpty == false)
+        // Nor with its scan.
+        bench.source.set(name, to: nil)
+        bench.source.set(try ScanID("other"), to: try .plant())
+        #expect(await bench.run().totals.filesUnresolved > 0)
+        #expect(bench.target.tree(of: name) != nil)
+    }
+
+    @Test("Two scans are told apart by what they say of themselves, however files are compared")
+    func identityUnderOptions() async throws {
+        let ways: [(inout SyncOptions) -> Void] = [
+            { $0.comparison = .sizeOnly }, { $0.modifyWindowNanoseconds = 3_600_000_000_000 }, { _ in },
+        ]
+        for way in ways {
+            var bench = EngineBench(try .plants(1), into: try .plants(1))
+            bench.memory = nil
+            way(&bench.options)
+            for (database, created, time) in [
+                (bench.source, "2026-01-01", Self.later), (bench.target, "2026-01-02", Self.last),
+            ] {
+                try database.edit(name) { tree throws(DatabaseError) in
+                    let text = "{\"created\": \"\(created)\"}"
+                    try tree.file(ScanPath.scanMetadata.rawValue, text, modified: time)
+                }
+            }
+            try bench.source.edit(name) { tree throws(DatabaseError) in
+                try tree.file("images/9.jpg", "nine", modified: Self.later)
+            }
+            let before = bench.target.content
+            #expect(await bench.run().notices.contains { $0.kind == .otherScan })
+            #expect(bench.target.content == before)
+        }
+    }
+
+    @Test("A corrected acquisition date makes no other scan of one that was created at one time")
+    func correctedDate() async throws {
+        let bench = EngineBench(try .plants(1))
+        for (text, time) in [("2026-02-01", Self.later), ("2026-02-02", Self.last)] {
+            try bench.source.edit(name) { tree throws(DatabaseError) in
+                try tree.file(
+                    ScanPath.scanMetadata.rawValue, #"{"created": "1", "acquisition_date": "\#(text)"}"#,
+                    modified: time)
+            }
+            #expect(await bench.run().totals.filesUnresolved == 0)
+        }
+        #expect(bench.target.content == bench.source.content)
+    }
+
+    @Test("A night with options proves nothing for a night without")
+    func proofsOfOptions() async throws {
+        let bench = try await bench()
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file("images/renamed.jpg", "other", modified: Self.later)
+            var index = try FileIndex(parsing: tree[.index]?.content ?? [])
+            var images = index.fileset("images") ?? IndexedFileset(id: "images")
+            images.update(IndexedFile(id: "00000_rgb", file: "renamed.jpg"))
+            index.update(images)
+            try tree.file(ScanPath.index.rawValue, index.encoded(), modified: Self.later)
+        }
+        var adding = bench
+        adding.options.existing = .keepNewer
+        #expect(await adding.run().errors.isEmpty)
+        #expect(await bench.run().errors.isEmpty)
+        #expect(try index(bench.target).fileset("images")?.file("00000_rgb")?.file == "renamed.jpg")
+    }
+
+    @Test("--displace carries nothing that a filter leaves out")
+    func displacedWithFilter() async throws {
+        var bench = EngineBench(try .plants(1, seed: 1), into: try .plants(1, seed: 2))
+        bench.memory = nil
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file(ScanPath.scanMetadata.rawValue, #"{"created": "1"}"#, modified: Self.later)
+        }
+        try bench.target.edit(name) { tree throws(DatabaseError) in
+            try tree.file(ScanPath.scanMetadata.rawValue, #"{"created": "2"}"#, modified: Self.last)
+        }
+        bench.options.displacesOtherScans = true
+        bench.options.selection.excludedFilesets = ["PointCloud*"]
+        let before = bench.target.content
+        #expect(await bench.run().totals.filesUnresolved == 1)
+        #expect(bench.target.content == before)
+    }
+
+    @Test("The target's own metadata of a file stay where the file was only touched")
+    func touchedOnly() async throws {
+        let bench = try await bench()
+        let own = "metadata/images/extra.json"
+        let image = "images/extra.jpg"
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file(image, "photo", modified: SampleTree.time)
+            try tree.writeIndex(modified: Self.later)
+        }
+        #expect(await bench.run().errors.isEmpty)
+        try bench.target.edit(name) { tree throws(DatabaseError) in
+            try tree.file(own, #"{"pose": [1]}"#, modified: Self.later)
+        }
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file(image, "photo", modified: Self.last)
+        }
+        #expect(await bench.run().errors.isEmpty)
+        #expect(bench.target.tree(of: name)?[own] != nil)
+    }
+
+    @Test("Metadata stay with a file that is left alone under --delete")
+    func metadataOfHeldFiles() async throws {
+        var bench = try await bench()
+        bench.options.deletion = .delete(limit: .percent(100))
+        try bench.target.edit(name) { tree throws(DatabaseError) in
+            try tree.file("images/00000_rgb.jpg", "retouched by hand", modified: Self.later)
+        }
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.remove("images/00000_rgb.jpg")
+            try tree.remove("metadata/images/00000_rgb.json")
+            try tree.writeIndex(modified: Self.later)
+        }
+        #expect(await bench.run().totals.filesUnresolved == 1)
+        let tree = try #require(bench.target.tree(of: name))
+        #expect(tree["images/00000_rgb.jpg"] != nil && tree["metadata/images/00000_rgb.json"] != nil)
+    }
+
+    @Test("Metadata that are merged are merged once, and nothing of them is lost later")
+    func mergedOnce() async throws {
+        var bench = try await bench()
+        try bench.target.edit(name) { tree throws(DatabaseError) in
+            try tree.file(ScanPath.scanMetadata.rawValue, #"{"b": 2}"#, modified: Self.later)
+        }
+        bench.options.metadata = .merge
+        #expect(await bench.run().totals.filesMoved == 1)
+        await expectIdle(bench)
+        bench.options.metadata = .keep
+        await expectIdle(bench)
+        try bench.source.edit(name) { tree throws(DatabaseError) in
+            try tree.file(ScanPath.scanMetadata.rawValue, #"{"a": 7}"#, modified: Self.last)
+        }
+        #expect(await bench.run().totals.filesUnresolved == 1)
+        let there = try JSONValue(parsing: try #require(bench.target.tree(of: name)?[.scanMetadata]).content)
+        #expect(there["b"] == 2)
+    }
+
     @Test("What is remembered survives its bytes, and other bytes are nothing")
     func memoryBytes() async throws {
         let bench = try await bench()

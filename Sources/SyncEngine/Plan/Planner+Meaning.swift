@@ -41,7 +41,9 @@ extension Planner {
         -> ScanPlan
     {
         let source = draft.source
-        guard options.displacesOtherScans, targetWrites == .files, self.target.removes else {
+        guard options.displacesOtherScans, targetWrites == .files, self.target.removes,
+            draft.kindsDiffer == nil, options.existing == .replaceChanged, !options.selection.selectsFilesets
+        else {
             var plan = ScanPlan(
                 scan: source.scan, base: target.revisionIfPlanned([], []), source: source.withoutEntries(),
                 items: [], deletions: [], unchangedCount: 0, skipped: source.skipped,
@@ -82,6 +84,11 @@ private struct MeaningfulPlan {
     /// with all bits turned, metadata that mean the same.
     private var settled: Set<UInt64> = []
     private var provenIndexes: UInt64?
+    /// Whether times of the target tell who wrote there.
+    private lazy var targetKeepsTimes: Bool =
+        target.map {
+            findings.memory?.keepsTimes($0, precision: planner.timePrecisionNanoseconds) ?? true
+        } ?? true
 
     private var options: SyncOptions { planner.options }
     private var source: ScanManifest { draft.source }
@@ -126,7 +133,7 @@ private struct MeaningfulPlan {
         return ScanPlan.PlanItem(position: item.position, action: action)
     }
 
-    private func dataAction(
+    private mutating func dataAction(
         _ action: PlanAction, _ path: ScanPath, _ ours: EntryFacts, _ theirs: EntryFacts
     ) -> PlanAction {
         guard options.comparison != .checksum else { return action }
@@ -179,11 +186,14 @@ private struct MeaningfulPlan {
     }
 
     /// nil: it is not known.
-    private func history(_ path: ScanPath, _ ours: EntryFacts, _ theirs: EntryFacts) -> History? {
+    private mutating func history(_ path: ScanPath, _ ours: EntryFacts, _ theirs: EntryFacts) -> History? {
         guard let memory = findings.memory, let brought = memory.file(path) else { return nil }
         let precision = planner.timePrecisionNanoseconds
-        if memory.isWrittenSince(theirs, brought, precision: precision) { return .targetWritten }
-        guard memory.isUntouched(theirs, since: brought, precision: precision),
+        let keepsTimes = targetKeepsTimes
+        if memory.isWrittenSince(theirs, brought, precision: precision, keepsTimes: keepsTimes) {
+            return .targetWritten
+        }
+        guard memory.isUntouched(theirs, since: brought, precision: precision, keepsTimes: keepsTimes),
             memory.isLater(ours, than: brought, precision: precision)
         else { return nil }
         return .onlySourceMoved
@@ -201,7 +211,7 @@ private struct MeaningfulPlan {
         }
         if !options.deletesUnknown, !candidates.isEmpty {
             if findings.remembers {
-                let unknown = candidates.filter { $0.kind == .file && findings.memory?.file($0.path) == nil }
+                let unknown = candidates.filter { $0.kind == .file && !isBrought($0.path, target) }
                 held = unknown.map { deletion in
                     var held = deletion
                     let pair = StampPair.hash(
@@ -217,10 +227,33 @@ private struct MeaningfulPlan {
         if !held.isEmpty {
             var kept = Set(held.map(\.path))
             for deletion in held { deletion.path.insertParents(into: &kept) }
+            // Metadata share the fate of their file.
+            for fileset in findings.targetIndex?.filesets ?? [] {
+                for file in fileset.files {
+                    guard let path = ScanPath(ifValid: fileset.id + "/" + file.file), kept.contains(path)
+                    else {
+                        continue
+                    }
+                    for text in ["metadata/\(fileset.id)/\(file.id).json", "metadata/\(fileset.id).json"] {
+                        guard let metadata = ScanPath(ifValid: text) else { continue }
+                        kept.insert(metadata)
+                        metadata.insertParents(into: &kept)
+                    }
+                }
+            }
             candidates.removeAll { kept.contains($0.path) }
         }
         deletions = candidates
         removeInheritedMetadata(target)
+    }
+
+    /// Whether a run brought it, and nobody wrote it since.
+    private mutating func isBrought(_ path: ScanPath, _ target: ScanManifest) -> Bool {
+        guard let memory = findings.memory, let brought = memory.file(path),
+            let facts = target.position(of: path).map(target.facts(at:))
+        else { return false }
+        return memory.isUntouched(
+            facts, since: brought, precision: planner.timePrecisionNanoseconds, keepsTimes: targetKeepsTimes)
     }
 
     /// A file that comes under the id of another must not take over what was said of that one.
@@ -229,8 +262,13 @@ private struct MeaningfulPlan {
             source.isComplete, options.existing == .replaceChanged
         else { return }
         let source = source
+        // Of the same size and newer it may be the same one: then only what runs brought goes.
         let coming = Set(
             items.lazy.filter { $0.action.transfersContent }.map { source[Int($0.position)].path })
+        let maybeSame = Set(
+            items.lazy.filter { $0.action == .replaceSourceNewer || $0.action == .replaceUnproven }.map {
+                source[Int($0.position)].path
+            })
         guard !coming.isEmpty || findings.targetIndex != nil else { return }
         let going = Set(deletions.map(\.path))
         for fileset in index.filesets where options.selection.includes(fileset: fileset.id) {
@@ -242,7 +280,8 @@ private struct MeaningfulPlan {
                 guard coming.contains(path) || isRenamed && source.position(of: path) != nil,
                     let metadata = ScanPath(ifValid: "metadata/\(fileset.id)/\(file.id).json"),
                     source.position(of: metadata) == nil, !going.contains(metadata),
-                    let position = target.position(of: metadata), target.facts(at: position).kind == .file
+                    let position = target.position(of: metadata), target.facts(at: position).kind == .file,
+                    isRenamed || !maybeSame.contains(path) || isBrought(metadata, target)
                 else { continue }
                 deletions.insert(
                     ScanPlan.Deletion(path: metadata, kind: .file, size: target.facts(at: position).size),
@@ -257,7 +296,7 @@ private struct MeaningfulPlan {
 
     mutating func mergeIndex() {
         guard let position = source.position(of: .index), let ours = findings.sourceIndex else {
-            if let memory = findings.memory, draft.isProven(by: memory) { dropIndex() }
+            if let memory = findings.memory, draft.isProven(by: memory, options) { dropIndex() }
             return
         }
         let itemIndex = items.firstIndex { Int($0.position) == position }
@@ -273,7 +312,7 @@ private struct MeaningfulPlan {
         if let theirs, merged.meansTheSame(as: theirs) {
             dropIndex()
             let targetFacts = target.flatMap { $0.position(of: .index).map($0.facts(at:)) }
-            provenIndexes = StampPair.hash(.index, sourceFacts, targetFacts)
+            provenIndexes = StampPair.proof(sourceFacts, targetFacts, options)
             return
         }
         let isSource = merged.meansTheSame(as: ours)
@@ -294,7 +333,7 @@ private struct MeaningfulPlan {
         if !isSource { made[.index] = merged.encoded() }
         var written = sourceFacts
         written.size = made[.index].map { Int64($0.count) } ?? sourceFacts.size
-        provenIndexes = StampPair.hash(.index, sourceFacts, written)
+        provenIndexes = StampPair.proof(sourceFacts, written, options)
     }
 
     private mutating func dropIndex() {
@@ -352,8 +391,8 @@ private struct MeaningfulPlan {
         draft.provenIndexes = provenIndexes
         let hasWork = target == nil || !deletions.isEmpty || items.contains { $0.action.isWork }
         if let memory = findings.memory {
-            // A run that does not ask for deletions does not know what was told of them.
-            if options.deletion == .never { draft.settled.formUnion(memory.settled) }
+            // A run with other options does not know what was told of all the others.
+            if memory.settled.count < 10_000 { draft.settled.formUnion(memory.settled) }
             if !hasWork, memory.settled == draft.settled,
                 provenIndexes == nil || memory.provenIndexes == provenIndexes
             {

@@ -113,8 +113,18 @@ public struct Planner: Sendable {
         _ entry: @autoclosure () -> FileEntry, _ ours: EntryFacts, _ theirs: EntryFacts?,
         _ draft: inout ScanDraft
     ) {
-        let isCopy = ours.size > 0 && ours.modified != nil && ours.modified == theirs?.modified
-        if isCopy || options.comparison != .sizeOnly && entry().isData { draft.hasCommonContent = true }
+        guard let theirs, ours.size > 0, ours.size == theirs.size else { return }
+        let isCopy = ours.modified != nil && ours.modified == theirs.modified
+        if isCopy || isOneContent(ours, theirs) && entry().isData { draft.hasCommonContent = true }
+    }
+
+    /// By digests, or by times as both sides keep them, whatever `--modify-window` takes for equal.
+    private func isOneContent(_ ours: EntryFacts, _ theirs: EntryFacts) -> Bool {
+        if let one = ours.digest, let other = theirs.digest { return one == other }
+        guard options.comparison != .sizeOnly, let one = time(of: ours), let other = time(of: theirs) else {
+            return options.comparison != .sizeOnly
+        }
+        return one.distance(to: other) < timePrecisionNanoseconds
     }
 
     private func noteTargetOnly(_ entry: FileEntry, _ draft: inout ScanDraft) {

@@ -17,6 +17,8 @@ public struct ScanFindings: Sendable {
     public var sourceIndex: FileIndex?
     /// nil: there is none, or it cannot be read.
     public var targetIndex: FileIndex?
+    /// The target has one, and it cannot be read.
+    var targetIndexIsDamaged = false
     public var metadata: [ScanPath: Metadata] = [:]
     /// The target has another scan of that name, with the reason; nil: it is the same one.
     public var otherScan: String?
@@ -74,12 +76,20 @@ public struct ScanDraft: Sendable {
 
     /// Whether nothing but the index differs, and a run before has found that the target's is what it
     /// should be.
-    func isProven(by memory: ScanMemory) -> Bool {
+    func isProven(by memory: ScanMemory, _ options: SyncOptions) -> Bool {
         guard targetOnly.isEmpty, items.count == 1, let item = items.first,
             source[Int(item.position)].path == .index
         else { return false }
         let (ours, theirs) = facts(of: item)
-        return memory.provenIndexes == StampPair.hash(.index, ours, theirs)
+        return StampPair.proof(ours, theirs, options).map { $0 == memory.provenIndexes } ?? false
+    }
+
+    /// That the one is a timelapse and the other a scan, to read.
+    var kindsDiffer: String? {
+        guard let target else { return nil }
+        let isTimelapse = source.position(of: .timelapseMarker) != nil
+        guard isTimelapse != (target.position(of: .timelapseMarker) != nil) else { return nil }
+        return "one is a timelapse, the other is none"
     }
 
     /// The metadata files that both sides have and that are not equal.

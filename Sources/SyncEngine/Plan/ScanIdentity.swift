@@ -2,7 +2,7 @@ import PlantDBCore
 
 /// Whether two scans of one name are one scan.
 ///
-/// What counts are `created` and `acquisition_date` of the scan's metadata (the second one is in
+/// What counts is `created` of the scan's metadata, else `acquisition_date` (which is in
 /// `metadata/images.json` of scans of PlantDB 0.14 and 0.15); `owner` is a hint only, since it may be
 /// given to somebody else.
 enum ScanIdentity: Sendable, Equatable {
@@ -14,15 +14,13 @@ enum ScanIdentity: Sendable, Equatable {
 
     /// - Parameters: the scan's metadata, and those of its images, as far as they are there and JSON.
     static func compare(_ source: [JSONValue?], _ target: [JSONValue?]) -> ScanIdentity {
-        var isSame = false
         for key in ["created", "acquisition_date"] {
             guard let ours = value(key, source), let theirs = value(key, target) else { continue }
-            guard ours == theirs else {
-                return .different("\(key) is \(ours) at the source and \(theirs) at the target".printable)
-            }
-            isSame = true
+            return ours == theirs
+                ? .same
+                : .different("\(key) is \(ours) at the source and \(theirs) at the target".printable)
         }
-        return isSame ? .same : .unknown
+        return .unknown
     }
 
     private static func value(_ key: String, _ documents: [JSONValue?]) -> String? {

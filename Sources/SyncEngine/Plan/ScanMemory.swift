@@ -88,12 +88,31 @@ public struct ScanMemory: Sendable, Equatable {
 
     /// Whether the target's file is what a run left there.
     ///
-    /// - Parameter precision: of times, in nanoseconds.
-    func isUntouched(_ entry: EntryFacts, since brought: Brought, precision: Int64) -> Bool {
+    /// - Parameters:
+    ///   - precision: of times, in nanoseconds.
+    ///   - keepsTimes: ``keepsTimes(_:precision:)`` of the target: else a time of the publication is ours.
+    func isUntouched(_ entry: EntryFacts, since brought: Brought, precision: Int64, keepsTimes: Bool) -> Bool
+    {
         guard entry.size == brought.size else { return false }
         guard let modified = entry.modified?.nanoseconds, brought.modified != .min else { return true }
-        return modified < brought.modified.addingSaturated(precision)
-            || published.contains(modified)
+        return isTime(modified, of: brought, precision) || !keepsTimes && published.contains(modified)
+    }
+
+    /// A file system may have cut it to two seconds, and told nobody.
+    private func isTime(_ modified: Int64, of brought: Brought, _ precision: Int64) -> Bool {
+        modified < brought.modified.addingSaturated(max(precision, 1))
+            && modified > brought.modified.addingSaturated(-max(precision, 2_000_000_000))
+    }
+
+    /// Whether a file of the target has the very time that it was brought with.
+    func keepsTimes(_ target: ScanManifest, precision: Int64) -> Bool {
+        target.contains { entry in
+            guard entry.kind == .file, let modified = entry.modified?.nanoseconds,
+                let brought = file(entry.path),
+                brought.modified != .min
+            else { return false }
+            return isTime(modified, of: brought, precision)
+        }
     }
 
     /// Whether the source's file is a later one. An older one may have come from a backup.
@@ -104,11 +123,9 @@ public struct ScanMemory: Sendable, Equatable {
         return modified >= brought.modified.addingSaturated(max(precision, 1))
     }
 
-    /// Whether somebody wrote the target's file after the last run did.
-    func isWrittenSince(_ entry: EntryFacts, _ brought: Brought, precision: Int64) -> Bool {
-        guard let modified = entry.modified?.nanoseconds, brought.modified != .min else { return false }
-        return modified >= brought.modified.addingSaturated(max(precision, 1))
-            && !published.contains(modified)
+    /// Whether somebody wrote the target's file after the last run did. One that a power cut emptied is nobody's.
+    func isWrittenSince(_ entry: EntryFacts, _ brought: Brought, precision: Int64, keepsTimes: Bool) -> Bool {
+        entry.size > 0 && !isUntouched(entry, since: brought, precision: precision, keepsTimes: keepsTimes)
     }
 
     // MARK: Bytes
@@ -172,6 +189,14 @@ public protocol PairMemory: Sendable {
 
 /// One file as both sides have it, as a number: it is another as soon as either is.
 enum StampPair {
+    /// Of two indexes, for runs that would merge them in the same way; nil: with options that change what comes
+    /// of them nothing is proven.
+    static func proof(_ source: EntryFacts?, _ target: EntryFacts?, _ options: SyncOptions) -> UInt64? {
+        guard options.existing == .replaceChanged, !options.selection.selectsFilesets else { return nil }
+        let pair = hash(.index, source, target)
+        return options.deletion == .never ? pair : ~pair
+    }
+
     static func hash(_ path: ScanPath, _ source: EntryFacts?, _ target: EntryFacts?) -> UInt64 {
         var hash = StableHash()
         hash.combine(path.rawValue.utf8)

@@ -11,14 +11,29 @@ extension PlanMaker {
         findings.remembers = !(memory?.isEmpty ?? true)
         if draft.isIdle { return findings }
         findings.memory = draft.target == nil ? nil : try memory?.recall(draft.source.scan)
-        if let remembered = findings.memory, draft.isProven(by: remembered) { return findings }
+        if let remembered = findings.memory, draft.isProven(by: remembered, options) { return findings }
+        if let kinds = draft.kindsDiffer {
+            findings.otherScan = kinds
+            return findings
+        }
 
         let differs = draft.items.contains { draft.source[Int($0.position)].path == .index }
         if draft.changesFiles || differs {
             findings.sourceIndex = try await index(of: draft.source, at: source)
-            if let theirs = draft.target { findings.targetIndex = try await readableIndex(of: theirs) }
+            if let theirs = draft.target {
+                findings.targetIndex = try await readableIndex(of: theirs)
+                findings.targetIndexIsDamaged =
+                    findings.targetIndex == nil && theirs.position(of: .index) != nil
+            }
         }
-        let both = draft.differingMetadata(findings.memory, settlesTold: options.metadata != .keep)
+        let differing = draft.differingMetadata(findings.memory, settlesTold: options.metadata != .keep)
+        var both = differing
+        // What tells two scans apart is read wherever something would be written: it may be of one size.
+        if let target = draft.target, draft.changesFiles {
+            both += ScanIdentity.documents.filter {
+                draft.source.position(of: $0) != nil && target.position(of: $0) != nil
+            }
+        }
         let theirs = try await contents(of: both, in: draft.target, at: target)
         let needed = Set(both).union(source.capabilities.showsFilesCheaply ? draft.gated : [.scanMetadata])
         var identity: [ScanPath: JSONValue] = [:]
@@ -26,7 +41,7 @@ extension PlanMaker {
         let scan = draft.source.scan
         try await read(needed, in: draft.source, at: source) { path, bytes throws(DatabaseError) in
             let verdict = theirs[path].map { self.compare(path, bytes, with: $0) }
-            if let verdict { findings.metadata[path] = verdict }
+            if let verdict, differing.contains(path) { findings.metadata[path] = verdict }
             if draft.source.position(of: path) != nil, ours.contains(path), verdict != nil {
                 identity[path] = JSONValue(ifJSON: bytes)
             }
@@ -72,7 +87,9 @@ extension PlanMaker {
         guard let right else { return .targetIsDamaged }
         if left == right { return .sameMeaning }
         guard options.metadata == .merge else { return .different(merged: nil) }
-        return .different(merged: right.merging(left).pythonBytes())
+        let merged = right.merging(left)
+        // As an earlier run has merged them.
+        return merged == right ? .sameMeaning : .different(merged: merged.pythonBytes())
     }
 
     private func contents(of paths: [ScanPath], in manifest: ScanManifest?, at side: any ScanSource)
@@ -132,18 +149,24 @@ extension PlanMaker {
         case .unknown: break
         }
         // A run brought it here, or what both have of it is one.
-        if draft.hasCommonContent || findings.memory?.knows(draft.source) ?? false { return nil }
+        if draft.hasCommonContent { return nil }
+        if let memory = findings.memory, memory.knows(draft.source), memory.knows(target) { return nil }
         // Files that a power cut emptied tell nothing.
         let tells = { (entry: FileEntry) in entry.isData && entry.size > 0 }
         guard draft.source.contains(where: tells), target.contains(where: tells) else { return nil }
         let pairs = draft.source.indices.lazy.compactMap { position -> (source: Int32, target: Int32)? in
             let entry = draft.source[position]
-            guard entry.isData, let other = target.position(of: entry.path) else { return nil }
+            guard entry.isData, entry.size > 0, let other = target.position(of: entry.path) else {
+                return nil
+            }
             let facts = target.facts(at: other)
             guard facts.kind == .file, facts.size == entry.size else { return nil }
             return (Int32(position), Int32(other))
         }
-        let probes = Array(pairs.prefix(Self.identityProbes))
+        let all = Array(pairs)
+        // Spread over the scan: what was computed anew lies side by side.
+        let step = max(1, all.count / Self.identityProbes)
+        let probes = stride(from: 0, to: all.count, by: step).map { all[$0] }
         if !probes.isEmpty {
             let left = try await source.checksums(
                 of: EntrySelection(manifest: draft.source, positions: probes.map(\.source)))
@@ -151,11 +174,14 @@ extension PlanMaker {
                 of: EntrySelection(manifest: target, positions: probes.map(\.target)))
             if zip(left, right).contains(where: ==) { return nil }
         }
-        return "no file of the two is the same"
+        return all.count > probes.count
+            ? "none of \(probes.count) files that were compared is the same"
+            : "no file of the two is the same"
     }
 
-    /// So many files of equal size are compared by content, to tell whether two scans are one.
-    private static let identityProbes = 3
+    /// So many files of equal size are compared by content at least, to tell whether two scans are one; at
+    /// most twice as many.
+    private static let identityProbes = 16
 
     // MARK: What is said
 
@@ -176,6 +202,12 @@ extension PlanMaker {
                 .otherScan,
                 "the target has another scan of this name (\(reason)); both were left alone. Rename one, or "
                     + "give --displace, which puts the target's into its trash and makes the source's")
+        }
+        if findings.targetIndexIsDamaged {
+            say(
+                .weakerGuarantee,
+                "files.json of the target cannot be read and is replaced; what only the target has is listed no "
+                    + "more (plantdb check lists it)")
         }
         if plan.displaced != nil {
             say(.otherScan, "the target's scan of this name is another one, and goes into the trash")

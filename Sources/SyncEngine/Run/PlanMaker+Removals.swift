@@ -95,9 +95,16 @@ extension PlanMaker {
             manifest.position(of: .timelapseMarker) == nil
         else { return nil }
         let remembered = try memory.recall(manifest.scan)
-        let unknown = manifest.filter { entry in
-            entry.kind == .file && entry.path != .index && remembered?.file(entry.path) == nil
-        }
+        let precision = max(
+            source.capabilities.timePrecisionNanoseconds, target.capabilities.timePrecisionNanoseconds)
+        let keepsTimes = remembered?.keepsTimes(manifest, precision: precision) ?? true
+        let unknown = manifest.indices.lazy.filter { position in
+            let (facts, path) = (manifest.facts(at: position), manifest[position].path)
+            guard facts.kind == .file, path != .index else { return false }
+            guard let remembered, let brought = remembered.file(path) else { return true }
+            return !remembered.isUntouched(
+                facts, since: brought, precision: precision, keepsTimes: keepsTimes)
+        }.map { manifest[$0] }
         guard let first = unknown.first else { return nil }
         let bytes = unknown.reduce(Int64(0)) { $0.addingSaturated($1.size) }
         return
