@@ -100,6 +100,8 @@ public final class SyncMemory: PairMemory {
 
     public var isEmpty: Bool { state.withLock { $0.wasEmpty } }
 
+    public var scans: [ScanID] { state.withLock { Array($0.known) } }
+
     public func knows(_ scan: ScanID) -> Bool { state.withLock { $0.known.contains(scan) } }
 
     public func recall(_ scan: ScanID) throws(DatabaseError) -> ScanMemory? {

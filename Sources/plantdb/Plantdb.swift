@@ -49,6 +49,13 @@ struct Plantdb: AsyncParsableCommand {
         plantdb_reserve_standard_descriptors()
         // A reader of stdout that went away is an error of write(2), not the end of us.
         signal(SIGPIPE, SIG_IGN)
+        if access("/proc/self/task", F_OK) != 0 {
+            // libdispatch looks there for its threads once a second, and traps where it cannot.
+            Running.shared.console.error(
+                "warning: there is no /proc here: what takes longer than a second may be ended by Swift's runtime "
+                    + "(illegal instruction); nothing is lost by that, but mount it (mount -t proc proc /proc)"
+            )
+        }
         if AskpassHelper.isWanted {
             Glibc.exit(AskpassHelper.run(prompt: givenArguments.map(readable).joined(separator: " ")))
         }

@@ -105,7 +105,8 @@ extension UpstreamTests {
                     try tree.file("images/\(file).raw", content, modified: time)
                 }
                 try tree.file(
-                    "metadata/metadata.json", "{\n    \"generation\": \(generation)\n}", modified: time)
+                    "metadata/metadata.json",
+                    "{\n    \"created\": \"\(number)\", \"generation\": \(generation)\n}", modified: time)
                 try tree.writeIndex(modified: time)
                 try database.add("plant_\(number)", tree)
             }

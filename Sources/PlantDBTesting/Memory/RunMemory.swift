@@ -15,6 +15,7 @@ public final class RunMemory: PairMemory {
     }
 
     public var isEmpty: Bool { stored.withLock { $0.isEmpty } }
+    public var scans: [ScanID] { stored.withLock { Array($0.keys) } }
     public func knows(_ scan: ScanID) -> Bool { stored.withLock { $0[scan] != nil } }
     public func recall(_ scan: ScanID) -> ScanMemory? { stored.withLock { $0[scan] } }
     public func remember(_ memory: ScanMemory, of scan: ScanID) { stored.withLock { $0[scan] = memory } }

@@ -77,10 +77,10 @@ public struct ScanMemory: Sendable, Equatable {
         return low < brought.count && brought[low].path == wanted ? brought[low] : nil
     }
 
-    /// Whether a file of the source is one that a run brought, as it was then. Two scans may have changed names.
-    func knows(_ source: ScanManifest) -> Bool {
+    /// Whether a file is one that a run brought, as it was then.
+    func knows(_ scan: ScanManifest) -> Bool {
         brought.isEmpty
-            || source.contains { entry in
+            || scan.contains { entry in
                 guard entry.kind == .file, let brought = file(entry.path) else { return false }
                 return brought.size == entry.size && brought.modified == entry.modified?.nanoseconds ?? .min
             }
@@ -177,6 +177,8 @@ public struct ScanMemory: Sendable, Equatable {
 public protocol PairMemory: Sendable {
     /// Whether anything at all is remembered of this pair.
     var isEmpty: Bool { get }
+    /// Of which something is remembered.
+    var scans: [ScanID] { get }
     /// Whether anything is remembered of a scan. O(1), reads nothing.
     func knows(_ scan: ScanID) -> Bool
     /// nil: nothing.
@@ -185,6 +187,17 @@ public protocol PairMemory: Sendable {
     func remember(_ memory: ScanMemory, of scan: ScanID) throws(DatabaseError)
     func forget(_ scan: ScanID) throws(DatabaseError)
     func flush() throws(DatabaseError)
+}
+
+extension PairMemory {
+    /// Another scan, of whose files runs brought one that `manifest` has, as it was then; nil: none. Reads
+    /// everything that is remembered.
+    func scan(knowing manifest: ScanManifest) throws(DatabaseError) -> ScanID? {
+        for scan in scans where scan != manifest.scan {
+            if let memory = try recall(scan), !memory.brought.isEmpty, memory.knows(manifest) { return scan }
+        }
+        return nil
+    }
 }
 
 /// One file as both sides have it, as a number: it is another as soon as either is.

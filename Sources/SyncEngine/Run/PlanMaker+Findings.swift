@@ -150,7 +150,16 @@ extension PlanMaker {
         }
         // A run brought it here, or what both have of it is one.
         if draft.hasCommonContent { return nil }
-        if let memory = findings.memory, memory.knows(draft.source), memory.knows(target) { return nil }
+        if let known = findings.memory {
+            // A run brought it here, whatever became of it since; unless names were exchanged on a side.
+            for (side, manifest) in [("source", draft.source), ("target", target)]
+            where !known.knows(manifest) {
+                if let other = try memory?.scan(knowing: manifest) {
+                    return "the \(side)'s is what \(other) was in the last run"
+                }
+            }
+            return nil
+        }
         // Files that a power cut emptied tell nothing.
         let tells = { (entry: FileEntry) in entry.isData && entry.size > 0 }
         guard draft.source.contains(where: tells), target.contains(where: tells) else { return nil }
