@@ -57,7 +57,7 @@ extension ContentCheck {
     }
 
     private func releasesRefusing(_ path: ScanPath, _ index: FileIndex?) -> [UpstreamRelease] {
-        if path == .scanMetadata || path == Documents.measures { return UpstreamRelease.allCases }
+        if path == .scanMetadata || path == .measures { return UpstreamRelease.allCases }
         let components = path.components
         let id = String(path.name.dropLast(".json".count))
         switch components.count {

@@ -9,9 +9,6 @@ struct Documents {
         case notUTF8
     }
 
-    // Proof: a plain name of letters and a dot keeps every rule of ScanPath.
-    static let measures = try! ScanPath("measures.json")
-
     private var kept: [ScanPath: Document] = [:]
     /// Every path that was read, in the order of reading.
     private(set) var paths: [ScanPath] = []

@@ -122,7 +122,7 @@ struct ScanCheck: Sendable {
     }
 
     private static func isRead(_ path: ScanPath) -> Bool {
-        if path == .index || path == .timelapseMarker || path == Documents.measures { return true }
+        if path == .index || path == .timelapseMarker || path == .measures { return true }
         return path.isWithin(.metadata) && path.name.hasSuffix(".json")
     }
 }

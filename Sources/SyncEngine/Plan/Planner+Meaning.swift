@@ -262,9 +262,9 @@ private struct MeaningfulPlan {
             source.isComplete, options.existing == .replaceChanged
         else { return }
         let source = source
-        // Of the same size and newer it may be the same one: then only what runs brought goes.
         let coming = Set(
             items.lazy.filter { $0.action.transfersContent }.map { source[Int($0.position)].path })
+        // Of the same size and newer it may be the same one: then only what runs brought goes.
         let maybeSame = Set(
             items.lazy.filter { $0.action == .replaceSourceNewer || $0.action == .replaceUnproven }.map {
                 source[Int($0.position)].path
