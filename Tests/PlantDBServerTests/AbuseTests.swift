@@ -179,14 +179,14 @@ import ZipStream
         try await serving(150) { _, port, _ in
             var waiting: [PlainConnection] = []
             for _ in 0..<200 {
-                let connection = try PlainConnection(port: port)
-                try connection.send(Array(beginning.utf8))
+                let connection = try await PlainConnection(port: port)
+                try await connection.send(Array(beginning.utf8))
                 waiting.append(connection)
             }
             for _ in 0..<3 {
                 // Its own kept connection may be the one that had to go.
-                let asking = try PlainConnection(port: port)
-                try asking.send(
+                let asking = try await PlainConnection(port: port)
+                try await asking.send(
                     Array("GET /scans HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".utf8))
                 #expect(try await asking.receiveAll().hasPrefix("HTTP/1.1 200"))
                 asking.close()
@@ -200,15 +200,15 @@ import ZipStream
         try await serving(0, grace: .hours(1)) { _, port, _ in
             var uploads: [PlainConnection] = []
             for _ in 0..<4 {
-                let connection = try PlainConnection(port: port)
+                let connection = try await PlainConnection(port: port)
                 let wait = "Host: 127.0.0.1\r\nExpect: 100-continue"
-                try connection.send(
+                try await connection.send(
                     Array(Self.beginnings[2].replacing("Host: 127.0.0.1", with: wait).dropLast().utf8))
                 #expect(try await connection.receive().hasPrefix("HTTP/1.1 100"))
                 uploads.append(connection)
             }
-            let asking = try PlainConnection(port: port)
-            try asking.send(Array("GET /scans HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".utf8))
+            let asking = try await PlainConnection(port: port)
+            try await asking.send(Array("GET /scans HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".utf8))
             let answer = try await asking.receiveAll()
             asking.close()
             #expect(answer.hasPrefix("HTTP/1.1 503"))
@@ -369,8 +369,8 @@ import ZipStream
                     ),
                     ("a chunk that goes on", chunked, chunk + Array("ZZ\r\n0\r\n\r\n".utf8)),
                 ] {
-                    let connection = try PlainConnection(port: port)
-                    try connection.send(Array(start.utf8) + rest)
+                    let connection = try await PlainConnection(port: port)
+                    try await connection.send(Array(start.utf8) + rest)
                     connection.endSending()
                     let answer = try await connection.receiveAll()
                     #expect(answer.hasPrefix("HTTP/1.1 400"), "\(kind): \(head)\n\(answer)")

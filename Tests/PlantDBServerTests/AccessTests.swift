@@ -109,10 +109,10 @@ import Testing
         _ status: Int, of base: String, _ headers: String...,
         sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
-        let connection = try PlainConnection(port: try ServerAddress(base).port)
+        let connection = try await PlainConnection(port: try ServerAddress(base).port)
         defer { connection.close() }
         let lines = ["GET /scans HTTP/1.1", "Host: 127.0.0.1", "Connection: close"] + headers
-        try connection.send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
+        try await connection.send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
         let answer = try await connection.receiveAll()
         #expect(
             answer.hasPrefix("HTTP/1.1 \(status) "), "\(headers): \(answer)", sourceLocation: sourceLocation)

@@ -228,8 +228,8 @@ import ZipStream
             let port = try #require(URL(string: client.base)?.port)
             let head =
                 "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
-            let socket = try PlainConnection(port: port)
-            try socket.send(Array(head.utf8) + form.prefix(form.count / 2))
+            let socket = try await PlainConnection(port: port)
+            try await socket.send(Array(head.utf8) + form.prefix(form.count / 2))
             socket.close()
             // The server learns of it when it reads.
             for _ in 0..<100 where exists("new") { try await Task.sleep(for: .milliseconds(50)) }
@@ -464,8 +464,8 @@ import ZipStream
             for host in [
                 "evil.example", "127.evil.example", "127.0.0.1.evil.example", "localhost.evil.example",
             ] {
-                let socket = try PlainConnection(port: port)
-                try socket.send(
+                let socket = try await PlainConnection(port: port)
+                try await socket.send(
                     Array("GET /scans HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n".utf8))
                 #expect(try await socket.receiveAll().hasPrefix("HTTP/1.1 401"), "\(host)")
                 socket.close()
@@ -547,13 +547,13 @@ import ZipStream
         try await serving { client in
             let port = try #require(URL(string: client.base)?.port)
             let form = RestClient.form([.archive(try archive(Self.good))], "b")
-            let socket = try PlainConnection(port: port)
-            try socket.send(
+            let socket = try await PlainConnection(port: port)
+            try await socket.send(
                 Array(
                     "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
                         .utf8))
             #expect(try await socket.receive().hasPrefix("HTTP/1.1 100"))
-            try socket.send(form)
+            try await socket.send(form)
             #expect(try await socket.receiveAll().contains("HTTP/1.1 200"))
             socket.close()
             #expect(exists("new/files.json"))
@@ -570,8 +570,8 @@ import ZipStream
             let port = try #require(URL(string: client.base)?.port)
             var slow: [PlainConnection] = []
             for _ in 0..<1000 {
-                let connection = try PlainConnection(port: port)
-                try connection.send(Array("GET /scans HTTP/1.1\r\nHost: 127.0".utf8))
+                let connection = try await PlainConnection(port: port)
+                try await connection.send(Array("GET /scans HTTP/1.1\r\nHost: 127.0".utf8))
                 slow.append(connection)
             }
             #expect(try await client.send("GET", "/scans").json() == ["plant_0"])
@@ -589,13 +589,13 @@ import ZipStream
         try await serving { client in
             let port = try #require(URL(string: client.base)?.port)
             let form = RestClient.form([.archive(try archive(Self.good))], "b")
-            let upload = try PlainConnection(port: port)
-            try upload.send(
+            let upload = try await PlainConnection(port: port)
+            try await upload.send(
                 Array(
                     "POST /archive/new HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nContent-Length: \(form.count)\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
                         .utf8) + form.prefix(form.count / 2))
-            let head = try PlainConnection(port: port)
-            try head.send(Array("GET /scans HTTP/1.1\r\nHo".utf8))
+            let head = try await PlainConnection(port: port)
+            try await head.send(Array("GET /scans HTTP/1.1\r\nHo".utf8))
             let deadline = clock.now + .seconds(20)
             while !exists("lock"), clock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }
             #expect(exists("lock"))
@@ -639,71 +639,4 @@ import ZipStream
             await other.close()
         }
     }
-}
-
-/// A TCP connection to this machine, for what no well-behaved client sends.
-final class PlainConnection: Sendable {
-    private let descriptor: CInt
-
-    init(port: Int) throws {
-        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let isConnected = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-            }
-        }
-        try #require(isConnected, "\(String(cString: strerror(errno)))")
-    }
-
-    func send(_ bytes: [UInt8]) throws {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            // MSG_NOSIGNAL of <bits/socket.h>, an enumeration there.
-            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, 0x4000) }
-            try #require(count > 0)
-            rest = rest.dropFirst(count)
-        }
-    }
-
-    /// Nothing more is sent; what the other side sends still comes.
-    func endSending() { shutdown(descriptor, CInt(SHUT_WR)) }
-
-    /// What comes first.
-    func receive() async throws -> String {
-        let bytes = try await offPool { descriptor in
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            let count = read(descriptor, &buffer, buffer.count)
-            return Array(buffer.prefix(max(0, count)))
-        }
-        try #require(!bytes.isEmpty)
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// To its end.
-    func receiveAll() async throws -> String {
-        let bytes = try await offPool { descriptor in
-            var all: [UInt8] = []
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            while true {
-                let count = read(descriptor, &buffer, buffer.count)
-                if count <= 0 { return all }
-                all += buffer[..<count]
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// On a thread of its own: the server of the test needs the others.
-    private func offPool(_ body: @escaping @Sendable (CInt) -> [UInt8]) async throws -> [UInt8] {
-        let descriptor = descriptor
-        return await withCheckedContinuation { continuation in
-            Thread.detachNewThread { continuation.resume(returning: body(descriptor)) }
-        }
-    }
-
-    func close() { Glibc.close(descriptor) }
 }
