@@ -338,8 +338,11 @@ import Testing
 
     @Test("F-mode 18, 32: a scan that somebody holds fails by name, and the others are carried")
     func lockedScan() async throws {
-        for onSource in [true, false] {
-            let bench = try bench()
+        for (onSource, locking) in [
+            (true, SyncOptions.Locking.whole), (false, .whole), (false, .publication),
+        ] {
+            var bench = try bench()
+            bench.options.locking = locking
             let name = try scan("plant_0")
             let before = bench.target.tree(of: name)
             let holder = MemoryEndpoint(onSource ? bench.source : bench.target)
@@ -352,6 +355,31 @@ import Testing
             await lock.release()
             await bench.expectRecovery()
         }
+    }
+
+    @Test(
+        "A run that locks only to publish keeps nobody out while bytes move, and takes no lock at the source")
+    func narrowLocks() async throws {
+        var bench = try bench()
+        bench.options.transfers = 1
+        bench.options.locking = .publication
+        let name = try scan("plant_0")
+        // Somebody writes at the source under a lock, as PlantDB does.
+        let writer = MemoryEndpoint(bench.source)
+        let lock = try await writer.acquireLock(.scan(name), mode: .exclusive, wait: .zero)
+        let (source, target) = (bench.source, bench.target)
+        let held = Mutex<[Int]>([])
+        let engine = SyncEngine(
+            source: MemoryEndpoint(source), target: MemoryEndpoint(target), options: bench.options)
+        let report = await engine.run { event in
+            guard case .scanStarted = event else { return }
+            held.withLock { $0 += [source.heldLockCount, target.heldLockCount] }
+        }
+        #expect(report.errors.isEmpty)
+        #expect(target.content == source.content)
+        // The writer's at the source; at the target that of the run, which only other runs mind.
+        #expect(held.withLock { $0.max() } == 1)
+        await lock.release()
     }
 
     @Test("F-mode 18: --lock-wait waits for the lock")

@@ -29,8 +29,9 @@ extern const int plantdb_o_tmpfile;
 // linkat(2) of an open file without a name (O_TMPFILE), through /proc/self/fd.
 int plantdb_link_descriptor(int fd, int directory, const char *name);
 
-// renameat2(2). `flags`: 0 or PLANTDB_RENAME_NOREPLACE.
+// renameat2(2). `flags`: 0, PLANTDB_RENAME_NOREPLACE or PLANTDB_RENAME_EXCHANGE.
 #define PLANTDB_RENAME_NOREPLACE 1
+#define PLANTDB_RENAME_EXCHANGE 2
 int plantdb_renameat2(int from_directory, const char *from, int to_directory, const char *to,
                       unsigned flags);
 

@@ -73,6 +73,21 @@ enum Descriptor {
         }
     }
 
+    /// From where the one stands to its end, to where the other stands.
+    static func copyAll(from source: CInt, to target: CInt) throws(SystemError) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        while true {
+            let count = Glibc.read(source, buffer.baseAddress, buffer.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError()
+            }
+            if count == 0 { return }
+            try writeAll(target, UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
     static func writeAll(_ descriptor: CInt, _ bytes: [UInt8]) throws(SystemError) {
         let error: SystemError? = bytes.withUnsafeBytes { buffer in
             do throws(SystemError) {

@@ -10,6 +10,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
     public let capabilities: EndpointCapabilities
     let path: String
     private let state: Mutex<State>
+    private let publishing = PublishingLock()
 
     private struct State {
         /// nil while the database does not exist yet (a target before its first lock).
@@ -244,9 +245,10 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
     ) async throws(DatabaseError) -> any ScanTransaction {
         let area = try await stagingArea()
         let root = try root()
-        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: options.lockWait)
+        let locks = locks(of: scan, options)
+        try await locks.takeWhole()
         return try await LocalTransaction.begin(
-            on: scan, replacing: base, options: options, root: root, area: area, lock: lock)
+            on: scan, replacing: base, options: options, root: root, area: area, locks: locks)
     }
 
     public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
@@ -254,16 +256,28 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
     {
         let area = try await stagingArea()
         let root = try root()
-        let lock = try await acquireScanLock(scan, mode: .exclusive, wait: options.lockWait)
+        let locks = locks(of: scan, options)
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
+            try await locks.take()
             try await BlockingThreads.run(while: "removing scan \(scan)") { () throws(DatabaseError) in
                 try ScanRemoval(scan: scan, root: root, area: area).run(replacing: base, options: options)
             }
             outcome = .success(())
         } catch { outcome = .failure(error) }
-        await BlockingThreads.runToTheEnd { lock.release() }
+        await locks.release()
         try outcome.get()
+    }
+
+    private func locks(of scan: ScanID, _ options: TransactionOptions) -> TransactionLocks {
+        TransactionLocks(
+            options, publishing,
+            acquireDatabase: { (wait) async throws(DatabaseError) in
+                try await self.acquireLock(.database, mode: .exclusive, wait: wait)
+            },
+            acquireScan: { () async throws(DatabaseError) in
+                try await self.acquireScanLock(scan, mode: .exclusive, wait: options.lockWait)
+            })
     }
 
     public func accountNames() async throws(DatabaseError) -> AccountNames? {
@@ -334,10 +348,37 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
                 if mode == .exclusive { StagingArea.reclaim(root: root) }
             }
             return LocalLock { lock.release() }
+        case .run: return try await acquireRunLock(mode, wait: wait)
         case .scan(let scan):
             let lock = try await acquireScanLock(scan, mode: mode, wait: wait)
             return LocalLock { lock.release() }
         }
+    }
+
+    private func acquireRunLock(_ mode: LockMode, wait: Duration) async throws(DatabaseError)
+        -> any DatabaseLock
+    {
+        guard mode == .exclusive else {
+            // A source that is not there yet has nobody in it.
+            guard let root = state.withLock({ $0.root }) else { return NoLock() }
+            return try await BlockingThreads.waitForLock(
+                on: "the database \(location)", scan: nil, wait: wait
+            ) { () throws(DatabaseError) in
+                try RunLock.holder(of: root, isReader: true).map { .held(by: $0) } ?? .acquired(NoLock())
+            }
+        }
+        try await BlockingThreads.run(while: "making \(path)") { () throws(DatabaseError) in
+            try self.createIfNeeded()
+        }
+        let root = try root()
+        let lock = try await BlockingThreads.waitForLock(
+            on: "the database \(location)", scan: nil, wait: wait
+        ) { () throws(DatabaseError) in try RunLock.attempt(in: root) }
+        await BlockingThreads.runToTheEnd {
+            ScanLockFile.reclaim(in: root)
+            StagingArea.reclaim(root: root)
+        }
+        return LocalLock { RunLock.release(lock, of: root) }
     }
 
     private func acquireScanLock(_ scan: ScanID, mode: LockMode, wait: Duration) async throws(DatabaseError)
@@ -369,6 +410,7 @@ public final class FSDBEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
             defer { state.staging = nil }
             return state.staging
         }
+        await publishing.release()
         await BlockingThreads.runToTheEnd { staging?.close() }
     }
 }

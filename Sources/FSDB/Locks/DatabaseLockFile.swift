@@ -2,7 +2,8 @@ import CPlatform
 import Glibc
 import PlantDBCore
 
-/// The database-level lock: the file `lock` in the root, as upstream 0.14 has it.
+/// A lock of the whole database: the file `lock` in the root, as upstream 0.14 has it; and the lock of
+/// runs, `.plantdb-sync/run.lock`, which is made in the same way and is ours alone.
 ///
 /// Upstream's is empty and means by its existence that a process is connected; nothing tells
 /// whether that process lives, so it is always taken for live. Ours says who holds it and is
@@ -10,24 +11,25 @@ import PlantDBCore
 /// shared lock of ours looks like any other. Where there is no flock it is as over SFTP: that its owner
 /// is gone must be proven, and a reader beside another goes by that one's lock.
 final class DatabaseLockFile: Sendable {
-    static let name = DatabaseLayout.lock
-
+    /// That the lock lies in.
     private let root: Directory
+    private let name: String
     private let descriptor: CInt
     /// Whether the file is another reader's.
     private let isGuest: Bool
 
-    private init(root: Directory, descriptor: CInt, isGuest: Bool = false) {
+    private init(root: Directory, name: String, descriptor: CInt, isGuest: Bool = false) {
         self.root = root
+        self.name = name
         self.descriptor = descriptor
         self.isGuest = isGuest
     }
 
     /// One attempt; blocks for no longer than a few system calls.
-    static func attempt(in root: Directory, mode: LockMode) throws(DatabaseError) -> LockAttempt<
-        DatabaseLockFile
-    > {
-        if let created = try create(in: root, mode: mode) { return .acquired(created) }
+    static func attempt(in root: Directory, named name: String = DatabaseLayout.lock, mode: LockMode)
+        throws(DatabaseError) -> LockAttempt<DatabaseLockFile>
+    {
+        if let created = try create(in: root, named: name, mode: mode) { return .acquired(created) }
         let descriptor: CInt
         do throws(SystemError) {
             descriptor = try root.openRaw(name, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
@@ -55,7 +57,8 @@ final class DatabaseLockFile: Sendable {
             if mode == .shared, owner.mode == .shared, !isSurelyDead {
                 keepsDescriptor = true
                 return .acquired(
-                    DatabaseLockFile(root: root, descriptor: descriptor, isGuest: outcome == .unsupported))
+                    DatabaseLockFile(
+                        root: root, name: name, descriptor: descriptor, isGuest: outcome == .unsupported))
             }
             switch outcome == .taken ? try Flock.attempt(descriptor, .exclusive) : outcome {
             case .refused: return .raced
@@ -71,7 +74,8 @@ final class DatabaseLockFile: Sendable {
     }
 
     /// nil if the name is taken.
-    private static func create(in root: Directory, mode: LockMode) throws(DatabaseError) -> DatabaseLockFile?
+    private static func create(in root: Directory, named name: String, mode: LockMode)
+        throws(DatabaseError) -> DatabaseLockFile?
     {
         do throws(SystemError) {
             // Without a name first, so that the file appears complete and locked; the name comes by /proc.
@@ -108,7 +112,7 @@ final class DatabaseLockFile: Sendable {
                 Flock.unlockAndClose(descriptor)
                 throw error
             }
-            return DatabaseLockFile(root: root, descriptor: descriptor)
+            return DatabaseLockFile(root: root, name: name, descriptor: descriptor)
         } catch {
             throw root.failure(
                 error,
@@ -124,9 +128,9 @@ final class DatabaseLockFile: Sendable {
         do throws(SystemError) {
             // Gives up a shared lock if it fails, which is what we want anyway.
             guard try Flock.attempt(descriptor, .exclusive) != .refused,
-                try Flock.isNamed(descriptor, Self.name, in: root.descriptor)
+                try Flock.isNamed(descriptor, name, in: root.descriptor)
             else { return }
-            unlinkat(root.descriptor, Self.name, 0)
+            unlinkat(root.descriptor, name, 0)
         } catch {
             // The next run finds a file that nobody holds, and takes it over.
         }
@@ -134,7 +138,13 @@ final class DatabaseLockFile: Sendable {
 
     // MARK: Looking at it
 
-    static func inspect(in root: Directory) throws(DatabaseError) -> HeldLock? {
+    /// - Parameters:
+    ///   - scope: of the lock that lies in `root` by that name.
+    ///   - path: what it is called from outside.
+    static func inspect(
+        in root: Directory, named name: String = DatabaseLayout.lock, scope: LockScope = .database,
+        path: String = DatabaseLayout.lock
+    ) throws(DatabaseError) -> HeldLock? {
         guard let status = try root.status(of: name) else { return nil }
         let descriptor: CInt
         do throws(SystemError) { descriptor = try Flock.open(name, in: root) } catch {
@@ -146,10 +156,10 @@ final class DatabaseLockFile: Sendable {
             let content = try Descriptor.readAll(descriptor, expecting: 0, limit: 1 << 16)
             guard let owner = LockOwner(parsing: content) else {
                 return HeldLock(
-                    scope: .database, mode: .exclusive, state: .live,
+                    scope: scope, mode: .exclusive, state: .live,
                     owner: "another program (PlantDB 0.14 writes such a lock while it is connected)",
                     ageSeconds: max(0, WallClock.seconds - Double(status.modified.nanoseconds) / 1e9),
-                    path: name)
+                    path: path)
             }
             var isDead = false
             if owner.isOfThisMachine, owner.isDeadWithoutFlock {
@@ -160,8 +170,8 @@ final class DatabaseLockFile: Sendable {
                 }
             }
             return HeldLock(
-                scope: .database, mode: owner.mode, state: isDead ? .dead : .live, owner: owner.summary,
-                ageSeconds: owner.ageSeconds, path: name)
+                scope: scope, mode: owner.mode, state: isDead ? .dead : .live, owner: owner.summary,
+                ageSeconds: owner.ageSeconds, path: path)
         } catch { throw root.failure(error, "look at the lock", name) }
     }
 }

@@ -26,6 +26,7 @@ enum LockInspection {
             if let lock = try lockedDirectory(of: scan, in: root) { result.append(lock) }
         }
         if let lock = try DatabaseLockFile.inspect(in: root) { result.append(lock) }
+        if let lock = try RunLock.inspect(in: root) { result.append(lock) }
         return result
     }
 

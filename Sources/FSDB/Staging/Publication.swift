@@ -1,10 +1,11 @@
+import CPlatform
 import Glibc
 import PlantDBCore
 
 /// Makes a staged scan visible. Blocks.
 struct Publication: Sendable {
     let scan: ScanID
-    /// nil: the scan must not exist.
+    /// nil: the scan must not exist, or be the one that is displaced.
     let base: ScanRevision?
     let root: Directory
     let options: TransactionOptions
@@ -12,10 +13,10 @@ struct Publication: Sendable {
     /// Above this many files one flush of the file system is cheaper than one a file.
     private static let singleFlushes = 8
 
-    @discardableResult
+    /// - Returns: what is to be updated; nil: the scan is new, or displaces another one.
     func checkBase() throws(DatabaseError) -> ScanManifest? {
         let current = try FSDBEndpoint.manifest(of: scan, in: root)
-        switch (base, current) {
+        switch (base ?? options.displaced, current) {
         case (nil, nil):
             if let container = scan.container,
                 try root.status(of: container.rawValue + "/" + ScanPath.timelapseMarker.rawValue) == nil
@@ -33,35 +34,46 @@ struct Publication: Sendable {
             throw DatabaseError(
                 .conflict, "scan \(scan) has vanished from the target meanwhile; run the same command again",
                 scan: scan)
-        case (.some(let base), .some(let current)):
-            guard current.revision == base else {
+        case (.some(let expected), .some(let current)):
+            guard current.revision == expected else {
                 throw DatabaseError(
                     .conflict,
                     "somebody changed scan \(scan) on the target meanwhile; run the same command again",
                     scan: scan)
             }
-            return current
+            return base == nil ? nil : current
         }
     }
 
+    /// What of a commit takes time is done before anybody is locked out: the staged tree is looked at, and
+    /// what must be on disk is flushed.
+    ///
+    /// - Parameter current: as ``checkBase()`` found it when staging began.
+    func prepare(_ tree: StagedTree, replacing current: ScanManifest?) throws(DatabaseError) -> ScanManifest {
+        do throws(DatabaseError) {
+            let staged = try tree.manifest()
+            guard let current else {
+                try tree.finishDirectories()
+                if options.durability == .always { try tree.directory.flushContents() }
+                return staged
+            }
+            try flush(staged, replacing: try spelled(current, as: staged), in: tree.directory)
+            return staged
+        } catch { throw error.locating(scan: scan) }
+    }
+
+    /// Looks once more, and puts everything in place. Call it with the scan locked.
+    ///
+    /// - Parameter staged: as ``prepare(_:replacing:)`` gave it.
     func publish(
-        _ tree: StagedTree, named name: String, in area: StagingArea, removals: [ScanPath],
+        _ staged: ScanManifest, of tree: StagedTree, in area: StagingArea, removals: [ScanPath],
         attributes: [FileEntry]
     ) throws(DatabaseError) {
         do throws(DatabaseError) {
-            let found = try checkBase()
-            let staged = try tree.manifest()
-            guard let found else {
-                try publishNew(tree, named: name, in: area)
-                return
-            }
-            let current = try spelled(found, as: staged)
-            if try flush(staged, replacing: current, in: tree.directory) {
-                // It takes its time, and somebody may have written meanwhile.
-                try checkBase()
-            }
-            try update(
-                current, with: staged, from: tree, area: area, removals: removals, attributes: attributes)
+            guard let found = try checkBase() else { return try publishNew(tree, in: area) }
+            let update = ScanUpdate(
+                of: try spelled(found, as: staged), with: staged, removals: removals, attributes: attributes)
+            try carryOut(update, from: tree.directory, trash: Trash(root: root, run: options.trash))
         } catch { throw error.locating(scan: scan) }
     }
 
@@ -82,18 +94,42 @@ struct Publication: Sendable {
 
     // MARK: A new scan
 
-    private func publishNew(_ tree: StagedTree, named name: String, in area: StagingArea)
-        throws(DatabaseError)
-    {
-        try tree.finishDirectories()
-        if options.durability == .always { try tree.directory.flushContents() }
-        do throws(DatabaseError) {
-            try area.directory.rename(name, to: root, scan.rawValue, replaces: false)
-        } catch {
-            guard error.code == .alreadyExists else { throw error }
-            throw try nameIsTaken()
+    private func publishNew(_ tree: StagedTree, in area: StagingArea) throws(DatabaseError) {
+        if options.displaced != nil {
+            try displace(by: tree, in: area)
+        } else {
+            do throws(DatabaseError) {
+                try area.directory.rename(tree.name, to: root, scan.rawValue, replaces: false)
+            } catch {
+                guard error.code == .alreadyExists else { throw error }
+                throw try nameIsTaken()
+            }
         }
         if options.durability == .always { try root.directory(holding: scan).flush() }
+    }
+
+    /// The new scan and the old one change places at once: the old one is in the trash, or in its own place,
+    /// whatever happens.
+    private func displace(by tree: StagedTree, in area: StagingArea) throws(DatabaseError) {
+        let run = try Trash(root: root, run: options.trash).directory(for: scan)
+        let kept = try run.freeName(for: scan)
+        try area.directory.rename(tree.name, to: run, kept, replaces: false)
+        do throws(SystemError) {
+            guard
+                plantdb_renameat2(
+                    run.descriptor, kept, root.descriptor, scan.rawValue, UInt32(PLANTDB_RENAME_EXCHANGE))
+                    == 0
+            else { throw SystemError() }
+        } catch {
+            // Where two names cannot change places, readers see neither for a moment.
+            try run.rename(kept, to: area.directory, tree.name, replaces: false)
+            guard [EINVAL, ENOSYS, EPERM, EXDEV].contains(error.number) else {
+                throw root.failure(error, "publish", scan.rawValue)
+            }
+            try root.moveTree(scan.rawValue, to: run, kept)
+            try area.directory.rename(tree.name, to: root, scan.rawValue, replaces: false)
+        }
+        if options.durability == .always { try run.flush() }
     }
 
     private func nameIsTaken() throws(DatabaseError) -> DatabaseError {
@@ -102,33 +138,40 @@ struct Publication: Sendable {
 
     // MARK: An update
 
-    private func update(
-        _ current: ScanManifest, with staged: ScanManifest, from tree: StagedTree, area: StagingArea,
-        removals: [ScanPath], attributes: [FileEntry]
-    ) throws(DatabaseError) {
+    private func carryOut(_ update: ScanUpdate, from staging: Directory, trash: Trash) throws(DatabaseError) {
         let target = try root.directory(scan.rawValue)
-        var parents = OpenParents(scan: scan, target: target, staging: tree.directory)
+        var kept = try trash.isKept && !update.superseded.isEmpty ? trash.files(of: scan) : nil
+        // All of it before anything is replaced: where it cannot be kept, nothing is.
+        for (_, files) in update.placements {
+            for case let old? in files.map(\.old) { try kept?.keep(old.path, of: target) }
+        }
+        if options.durability == .always { try kept?.flush() }
 
-        for entry in staged where entry.kind == .directory {
+        var parents = OpenParents(scan: scan, target: target, staging: staging)
+        for entry in update.newDirectories {
             if try target.makeDirectory(entry.path.rawValue) {
                 try target.setAttributes(entry)
                 parents.touch(entry.path.parent)
             }
         }
-        for phase in PublishingPhase.allCases {
-            for entry in staged where entry.kind == .file && PublishingPhase(of: entry.path) == phase {
-                try parents.publish(entry.path, inPlaceOf: current.entry(at: entry.path))
+        for (_, files) in update.placements {
+            for file in files { try parents.publish(file.path, inPlaceOf: file.old) }
+        }
+        for entry in update.attributes { try target.setAttributes(entry) }
+        for entry in update.removals {
+            try target.confirm(entry, of: scan, entry.path.rawValue)
+            if kept != nil {
+                try kept?.move(entry.path, from: target)
+            } else {
+                try target.remove(entry.path.rawValue)
             }
+            parents.touch(entry.path.parent)
         }
-        for entry in attributes { try target.setAttributes(entry) }
-        // What was just published goes by no name: the file system may list it otherwise than it was planned.
-        let removals = removals.filter { staged.position(of: $0) == nil }
-        try remove(removals, from: target, current: current, area: area)
-        for path in removals { parents.touch(path.parent) }
-        if current.losesData(to: staged, removals) {
-            // Thumbnails are named by a hash: whose they are cannot be told.
-            try target.removeTree(ScanPath.webcacheName)
+        for path in update.removedDirectories {
+            try target.removeIfEmpty(path.rawValue)
+            parents.touch(path.parent)
         }
+        if update.removesCaches { try target.removeTree(ScanPath.webcacheName) }
         if options.durability == .always {
             if parents.touched.count > Self.singleFlushes, target.flushesAtOnce {
                 try target.flushContents()
@@ -136,52 +179,24 @@ struct Publication: Sendable {
                 try parents.flush()
             }
             try target.flush()
+            try kept?.flush()
         }
     }
 
-    /// - Returns: whether anything was to be flushed.
     private func flush(_ staged: ScanManifest, replacing current: ScanManifest, in tree: Directory)
-        throws(DatabaseError) -> Bool
+        throws(DatabaseError)
     {
         let files: [FileEntry]
         switch options.durability {
-        case .never: return false
+        case .never: return
         case .auto: files = staged.filter { $0.kind == .file && current.position(of: $0.path) != nil }
         case .always: files = staged.filter { $0.kind == .file }
         }
         if files.count > Self.singleFlushes, tree.flushesAtOnce {
             try tree.flushContents()
-            return true
+            return
         }
         for entry in files { try tree.flush(file: entry.path.rawValue) }
-        return !files.isEmpty
-    }
-
-    private func remove(
-        _ paths: [ScanPath], from target: Directory, current: ScanManifest, area: StagingArea
-    ) throws(DatabaseError) {
-        let trash: Directory?
-        if let name = options.trash, !paths.isEmpty {
-            let run = try area.trash(name, for: scan)
-            try run.makeDirectory(scan.rawValue)
-            trash = try run.directory(scan.rawValue)
-        } else {
-            trash = nil
-        }
-        for path in paths {
-            guard let entry = current.entry(at: path) else { continue }
-            if entry.kind == .directory {
-                try target.removeIfEmpty(path.rawValue)
-                continue
-            }
-            try target.confirm(entry, of: scan, path.rawValue)
-            if let trash {
-                if let parent = path.parent { try trash.makeDirectories(parent.rawValue) }
-                try target.rename(path.rawValue, to: trash, path.rawValue, replaces: true)
-            } else {
-                try target.remove(path.rawValue)
-            }
-        }
     }
 }
 
@@ -248,7 +263,7 @@ private struct OpenParents {
 
 extension Directory {
     /// Of a database: the one in which a scan's own directory has its name.
-    fileprivate func directory(holding scan: ScanID) throws(DatabaseError) -> Directory {
+    func directory(holding scan: ScanID) throws(DatabaseError) -> Directory {
         guard let container = scan.container else { return self }
         return try directory(container.rawValue)
     }
@@ -284,6 +299,7 @@ struct ScanRemoval: Sendable {
     let root: Directory
     let area: StagingArea
 
+    /// Call it with the scan locked.
     func run(replacing base: ScanRevision, options: TransactionOptions) throws(DatabaseError) {
         do throws(DatabaseError) {
             let publication = Publication(scan: scan, base: base, root: root, options: options)
@@ -291,17 +307,14 @@ struct ScanRemoval: Sendable {
             if try root.status(of: scan.rawValue + "/" + ScanPath.timelapseMarker.rawValue) != nil {
                 try refuseMembers(of: current)
             }
-            if let trash = options.trash {
-                let run = try area.trash(trash, for: scan)
-                // Files of the scan may be there already, from the same run.
-                let isTaken = try run.status(of: scan.rawValue) != nil
-                let name = isTaken ? scan.rawValue + "." + randomName() : scan.rawValue
-                try root.moveTree(scan.rawValue, to: run, name)
+            if options.trash != nil {
+                let run = try Trash(root: root, run: options.trash).directory(for: scan)
+                try run.take(scan, from: root)
                 if options.durability == .always { try run.flush() }
             } else {
-                let (_, directory) = try area.makeDirectory()
-                try root.moveTree(scan.rawValue, to: directory, "removed")
-                try directory.removeTree("removed")
+                let removed = try area.makeTree()
+                try root.moveTree(scan.rawValue, to: removed.directory, "removed")
+                try area.discard(tree: removed.name)
             }
             if options.durability == .always { try root.directory(holding: scan).flush() }
         } catch { throw error.locating(scan: scan) }

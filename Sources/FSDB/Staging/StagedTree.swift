@@ -5,6 +5,8 @@ import Synchronization
 
 /// The staged files of one scan: written through descriptors, each created exclusively.
 final class StagedTree: LocalFileReceiver {
+    /// In the staging area.
+    let name: String
     let directory: Directory
     private let scan: ScanID
     private let verifiesContent: Bool
@@ -26,8 +28,9 @@ final class StagedTree: LocalFileReceiver {
         var holdsCaches = false
     }
 
-    init(scan: ScanID, directory: Directory, verifiesContent: Bool) {
+    init(scan: ScanID, name: String, directory: Directory, verifiesContent: Bool) {
         self.scan = scan
+        self.name = name
         self.directory = directory
         self.verifiesContent = verifiesContent
         keepsModes = FileSystemKind(of: directory.descriptor).keepsModes

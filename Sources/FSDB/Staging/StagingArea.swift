@@ -2,7 +2,7 @@ import Glibc
 import PlantDBCore
 import Synchronization
 
-/// Where a target keeps what is not published yet, and its trash: `.plantdb-sync` in its root.
+/// Where a target keeps what is not published yet: `.plantdb-sync` in its root.
 ///
 /// `.plantdb-sync/staging/<random>` belongs to one open endpoint, which holds a flock(2) on it
 /// for as long as it lives; the next one removes what nobody holds. Two levels deep, because
@@ -95,19 +95,18 @@ final class StagingArea: Sendable {
         }
     }
 
-    /// A new private directory in it.
-    func makeDirectory() throws(DatabaseError) -> (name: String, directory: Directory) {
-        let name = randomName()
-        try directory.makeDirectory(name, mode: 0o700)
+    /// A new directory in a private one, which may become a scan's own and has the mode of one.
+    func makeTree() throws(DatabaseError) -> (name: String, directory: Directory) {
+        let own = randomName()
+        try directory.makeDirectory(own, mode: 0o700)
+        let name = own + "/tree"
+        try directory.makeDirectory(name)
         return (name, try directory.directory(name))
     }
 
-    /// The directory in the trash for one run, made if needed: names there are kept, not replaced.
-    func trash(_ name: String, for scan: ScanID) throws(DatabaseError) -> Directory {
-        let path = DatabaseLayout.trash + "/" + name
-        try root.makeDirectories(path, mode: 0o700)
-        if let container = scan.container { try root.makeDirectories(path + "/" + container.rawValue) }
-        return try root.directory(path)
+    /// Removes what is left of a tree, and the directory around it.
+    func discard(tree name: String) throws(DatabaseError) {
+        try directory.removeTree(String(name.prefix { $0 != "/" }))
     }
 
     /// Removes what is its own, and the whole area if nothing else is in it.

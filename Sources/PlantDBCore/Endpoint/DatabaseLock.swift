@@ -1,13 +1,16 @@
 /// What is locked.
 public enum LockScope: Sendable, Hashable, CustomStringConvertible {
-    /// The whole database: upstream 0.14's lock, and ours.
+    /// The whole database: upstream 0.14's lock, and ours. Others see it, and keep out.
     case database
+    /// Runs of ours into one target, which exclude one another; nobody else sees it. Asked for shared, for a
+    /// source, nothing is taken: it only waits for whoever holds the whole database alone.
+    case run
     /// One scan: the lock of upstream 0.15 and later.
     case scan(ScanID)
 
     public var description: String {
         switch self {
-        case .database: "the database"
+        case .database, .run: "the database"
         case .scan(let scan): "scan \(scan)"
         }
     }

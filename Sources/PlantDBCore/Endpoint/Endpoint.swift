@@ -38,10 +38,10 @@ public protocol ScanTarget: Sendable {
     /// upper and lower case or Unicode spellings are not told apart, what is stored by one name is found by
     /// another. In the order of `paths`.
     func finds(_ paths: [ScanPath], in scan: ScanID) async throws(DatabaseError) -> [Bool]
-    /// Locks the scan and opens staging for it.
+    /// Opens staging for a scan, and locks it where `options` say so.
     ///
     /// - Parameter base: the revision that the plan was made against; nil: the scan must not
-    ///   exist.
+    ///   exist, or is the one that ``TransactionOptions/displaced`` names.
     /// - Throws: ``DatabaseError/Code/conflict`` if the target is no longer `base`,
     ///   ``DatabaseError/Code/locked`` if somebody else holds the scan.
     func beginTransaction(
@@ -95,20 +95,35 @@ public struct TransactionOptions: Sendable, Hashable {
     }
 
     public var durability: Durability
-    /// Where removed files and scans go instead of being deleted: the name of a directory in
-    /// the target's trash. nil: deleted.
+    /// Where what is removed or replaced goes instead of being lost: the name of a directory in
+    /// the target's trash. What is replaced is kept before it is, so that its name is never absent.
+    /// nil: it is lost.
     public var trash: String?
+    /// The state of another scan of that name, which goes into the trash in the moment in which the new one
+    /// comes. It needs ``trash``.
+    public var displaced: ScanRevision?
+    /// For how long the target is locked against others.
+    public var locking: Locking
     /// Read back what was staged and compare it with what was sent.
     public var verifiesContent: Bool
     /// How long to wait for whoever holds the scan.
     public var lockWait: Duration
 
+    public enum Locking: String, Sendable, Hashable, CaseIterable {
+        /// The scan, from the beginning of its transaction to its end. The database is locked by the caller.
+        case whole
+        /// The scan and the database, for as long as it takes to look once more and to publish.
+        case publication
+    }
+
     public init(
-        durability: Durability = .auto, trash: String? = nil, verifiesContent: Bool = false,
-        lockWait: Duration = .zero
+        durability: Durability = .auto, trash: String? = nil, displaced: ScanRevision? = nil,
+        locking: Locking = .whole, verifiesContent: Bool = false, lockWait: Duration = .zero
     ) {
         self.durability = durability
         self.trash = trash
+        self.displaced = displaced
+        self.locking = locking
         self.verifiesContent = verifiesContent
         self.lockWait = lockWait
     }

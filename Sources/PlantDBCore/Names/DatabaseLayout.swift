@@ -13,4 +13,10 @@ package enum DatabaseLayout {
     package static let work = ".plantdb-sync"
     package static let staging = work + "/staging"
     package static let trash = work + "/trash"
+    /// The file of the run that is at work, in ``work``.
+    package static let runLock = "run.lock"
+    package static let runLockPath = work + "/" + runLock
+    /// In a run's trash: where single files of scans are kept, each by its scan and path. Whole scans lie
+    /// beside it; no scan has such a name.
+    package static let trashedFiles = ".files"
 }

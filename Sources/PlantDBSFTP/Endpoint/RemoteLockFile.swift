@@ -20,7 +20,7 @@ struct RemoteLockFile {
     ///   server has against it. Nothing is left behind then.
     func create(_ path: RemotePath, holding content: [UInt8]) async throws(SFTPError) {
         guard session.server.extensions.contains(.hardLink) else {
-            return try await write(content, to: path)
+            return try await writeInPlace(content, path)
         }
         // Whoever holds it may be making its staging area, which must not be cleaned away meanwhile.
         guard try await session.attributes(of: path) == nil else {
@@ -62,8 +62,16 @@ struct RemoteLockFile {
             guard case .status(let status) = error.code, status != .noSuchFile,
                 try await session.attributes(of: path) == nil
             else { throw error }
-            return try await write(content, to: path)
+            return try await writeInPlace(content, path)
         }
+    }
+
+    /// Where a file gets no second name.
+    private func writeInPlace(_ content: [UInt8], _ path: RemotePath) async throws(SFTPError) {
+        if path.parent == area {
+            try await session.makeDirectoryIfAbsent(area, FileAttributes(permissions: 0o700))
+        }
+        try await write(content, to: path)
     }
 
     private static let prefix = "lock-"

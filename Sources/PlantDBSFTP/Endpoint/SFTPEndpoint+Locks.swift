@@ -17,30 +17,115 @@ extension SFTPEndpoint {
             return NoLock()
         case .database:
             if mode == .exclusive { try await createIfNeeded() }
-            let deadline = ContinuousClock.now + wait
-            while true {
-                switch try await attemptLock(mode) {
-                case .acquired(let lock):
-                    if mode == .exclusive { try await reclaimStaging(releasing: lock) }
-                    return lock
-                case .held(let holder):
-                    guard ContinuousClock.now < deadline else {
-                        throw DatabaseError(
-                            .locked,
-                            "the database \(location) is locked \(holder); wait for it (--lock-wait), or if its owner is "
-                                + "dead see plantdb locks")
-                    }
-                    try await pause()
+            let lock = try await waiting(wait) { () async throws(DatabaseError) in
+                try await attemptLock(at: root.appending(DatabaseLayout.lock), mode)
+            }
+            guard mode == .exclusive else { return lock }
+            do throws(DatabaseError) {
+                // A run that locks only to publish may be staging.
+                if try await readLock(root.appending(DatabaseLayout.runLockPath)) == nil {
+                    try await reclaimStaging()
                 }
+            } catch {
+                await lock.release()
+                throw error
+            }
+            return lock
+        case .run:
+            guard mode == .exclusive else {
+                return try await waiting(wait) { () async throws(DatabaseError) in
+                    try await wholeHolder(isReader: true).map { .held(by: $0) } ?? .acquired(NoLock())
+                }
+            }
+            try await createIfNeeded()
+            return try await waiting(wait) { () async throws(DatabaseError) in try await attemptRunLock() }
+        }
+    }
+
+    /// Until the lock is there, or the time is over.
+    private func waiting(_ wait: Duration, _ attempt: () async throws(DatabaseError) -> Attempt)
+        async throws(DatabaseError) -> any DatabaseLock
+    {
+        let deadline = ContinuousClock.now + wait
+        while true {
+            switch try await attempt() {
+            case .acquired(let lock): return lock
+            case .held(let holder):
+                guard ContinuousClock.now < deadline else {
+                    throw DatabaseError(
+                        .locked,
+                        "the database \(location) is locked \(holder); wait for it (--lock-wait), or if its owner is "
+                            + "dead see plantdb locks")
+                }
+                try await pause()
             }
         }
     }
 
-    private func reclaimStaging(releasing lock: any DatabaseLock) async throws(DatabaseError) {
-        do throws(DatabaseError) { try await reclaimStaging() } catch {
+    /// The lock of runs excludes those of ours; who holds the whole database alone excludes it.
+    private func attemptRunLock() async throws(DatabaseError) -> Attempt {
+        let path = root.appending(DatabaseLayout.runLockPath)
+        let attempt = try await attemptLock(at: path, .exclusive)
+        guard case .acquired(let lock) = attempt else { return attempt }
+        do throws(DatabaseError) {
+            if let holder = try await wholeHolder(isReader: false) {
+                await lock.release()
+                return .held(by: holder)
+            }
+            // No other run is at work: what lies in staging belongs to the dead.
+            try await reclaimStaging()
+        } catch {
             await lock.release()
             throw error
         }
+        return attempt
+    }
+
+    /// Who holds the whole database, as a sentence's end.
+    ///
+    /// - Parameter isReader: readers go beside other readers. A writer takes away the lock of a process that is
+    ///   provably gone, which would go on keeping PlantDB 0.14 out.
+    private func wholeHolder(isReader: Bool) async throws(DatabaseError) -> String? {
+        let path = root.appending(DatabaseLayout.lock)
+        guard isThere, let found = try await readLock(path) else { return nil }
+        guard let owner = found.owner else { return Self.foreignHolder(found) }
+        guard owner.isProvenDead else {
+            return isReader && owner.mode == .shared
+                ? nil : "by \(owner.summary), for \(ageText(owner.ageSeconds))"
+        }
+        if !isReader { try await takeAway(found, at: path) }
+        return nil
+    }
+
+    private static func foreignHolder(_ found: FoundLock) -> String {
+        "by another program (PlantDB 0.14 writes such a lock while it is connected), for "
+            + ageText(found.ageSeconds)
+    }
+
+    /// The lock of a dead process. Another process of this machine may have been faster.
+    private func takeAway(_ found: FoundLock, at path: RemotePath) async throws(DatabaseError) {
+        let session = try await connections.session()
+        try await translating("take over the lock of \(location)") { () async throws(SFTPError) in
+            guard try await session.contents(of: path, limit: 1 << 16) == found.content else { return }
+            try await session.removeIfThere(path)
+        }
+    }
+
+    /// Runs `body` with the scan and the database locked, unless they are from the beginning.
+    func lockedForPublishing(
+        _ scan: ScanID, _ options: TransactionOptions, _ body: () async throws(DatabaseError) -> Void
+    ) async throws(DatabaseError) {
+        guard options.locking == .publication else { return try await body() }
+        try await publishing.begin(wait: options.lockWait) { (wait) async throws(DatabaseError) in
+            try await self.acquireLock(.database, mode: .exclusive, wait: wait)
+        }
+        let outcome: Result<Void, DatabaseError>
+        do throws(DatabaseError) {
+            try await checkUpstreamLocks(of: scan, wait: options.lockWait)
+            outcome = .success(try await body())
+        } catch { outcome = .failure(error) }
+        await publishing.end()
+        try outcome.get()
     }
 
     private enum Attempt {
@@ -48,9 +133,10 @@ extension SFTPEndpoint {
         case held(by: String)
     }
 
-    private func attemptLock(_ mode: LockMode) async throws(DatabaseError) -> Attempt {
+    private func attemptLock(at path: RemotePath, _ mode: LockMode, tries: Int = 5)
+        async throws(DatabaseError) -> Attempt
+    {
         let session = try await connections.session()
-        let path = root.appending(DatabaseLayout.lock)
         let content = LockOwner.current(mode: mode, holdsFlock: false).encoded()
         do throws(SFTPError) {
             try await RemoteLockFile(root: root, session: session, mode: mode).create(path, holding: content)
@@ -58,7 +144,11 @@ extension SFTPEndpoint {
         } catch {
             // Version 3 has no status for a name that is taken, so look.
             guard case .status(let status) = error.code else { throw .sftp(error, "lock \(location)") }
-            guard let found = try await readLock() else {
+            guard let found = try await readLock(path) else {
+                // Whoever held it gave it back in this moment.
+                if status == .failure, tries > 1 {
+                    return try await attemptLock(at: path, mode, tries: tries - 1)
+                }
                 if status == .permissionDenied || mode == .shared && status == .failure {
                     throw DatabaseError(
                         .permissionDenied,
@@ -67,22 +157,14 @@ extension SFTPEndpoint {
                 }
                 throw await explained(.sftp(error, "lock \(location)"))
             }
-            guard let owner = found.owner else {
-                return .held(
-                    by: "by another program (PlantDB 0.14 writes such a lock while it is connected), for "
-                        + ageText(found.ageSeconds))
-            }
+            guard let owner = found.owner else { return .held(by: Self.foreignHolder(found)) }
             // Beside another reader: its lock keeps writers out for both.
             if mode == .shared, owner.mode == .shared, !owner.isProvenDead { return .acquired(NoLock()) }
             guard owner.isProvenDead else {
                 return .held(by: "by \(owner.summary), for \(ageText(owner.ageSeconds))")
             }
-            try await translating("take over the lock of \(location)") { () async throws(SFTPError) in
-                // Another process of this machine may have been faster.
-                guard try await session.contents(of: path, limit: 1 << 16) == found.content else { return }
-                try await session.removeIfThere(path)
-            }
-            return try await attemptLock(mode)
+            try await takeAway(found, at: path)
+            return try await attemptLock(at: path, mode)
         }
     }
 
@@ -94,9 +176,8 @@ extension SFTPEndpoint {
     }
 
     /// nil: there is none.
-    private func readLock() async throws(DatabaseError) -> FoundLock? {
+    private func readLock(_ path: RemotePath) async throws(DatabaseError) -> FoundLock? {
         let session = try await connections.session()
-        let path = root.appending(DatabaseLayout.lock)
         return try await translating("look at the lock of \(location)") { () async throws(SFTPError) in
             guard let attributes = try await session.attributes(of: path) else { return nil }
             let age = attributes.times.map { max(0, WallClock.seconds - Double($0.modified)) } ?? 0
@@ -160,14 +241,17 @@ extension SFTPEndpoint {
                     scope: scope, mode: nil, state: .live, owner: "another program", ageSeconds: nil,
                     path: "\(DatabaseLayout.scanLocks)/\(name)"))
         }
-        if let found = try await readLock() {
+        for (scope, path) in [
+            (LockScope.database, DatabaseLayout.lock), (.run, DatabaseLayout.runLockPath),
+        ] {
+            guard let found = try await readLock(root.appending(path)) else { continue }
             result.append(
                 HeldLock(
-                    scope: .database, mode: found.owner?.mode ?? .exclusive,
+                    scope: scope, mode: found.owner?.mode ?? .exclusive,
                     state: found.owner?.isProvenDead == true ? .dead : .live,
                     owner: found.owner?.summary
                         ?? "another program (PlantDB 0.14 writes such a lock while it is connected)",
-                    ageSeconds: found.owner?.ageSeconds ?? found.ageSeconds, path: DatabaseLayout.lock))
+                    ageSeconds: found.owner?.ageSeconds ?? found.ageSeconds, path: path))
         }
         return result
     }
@@ -215,6 +299,10 @@ private actor RemoteLock: DatabaseLock {
                 // Broken by force, it may be somebody else's by now.
                 guard try await session.contents(of: path, limit: 1 << 16) == content else { return }
                 try await session.removeIfThere(path)
+                // That of a run lies in our own directory, which goes with the last of what is in it.
+                if path.description.hasSuffix("/" + DatabaseLayout.runLockPath) {
+                    try await session.removeDirectoryIfEmpty(path.parent)
+                }
             }
         }.value
     }

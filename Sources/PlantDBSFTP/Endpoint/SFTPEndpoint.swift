@@ -15,6 +15,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
     /// Whether the database exists already; a target is made at its first lock.
     private let exists: Mutex<Bool>
     private let area = AreaHolder()
+    let publishing = PublishingLock()
 
     /// How to reach a server.
     public struct Access: Sendable {
@@ -191,6 +192,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
 
     public func close() async {
         await packing.close()
+        await publishing.release()
         await area.close(self)
         await connections.close()
         // Not only when nobody refers to it any more: the process may end before.
@@ -214,7 +216,7 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
         on scan: ScanID, replacing base: ScanRevision?, options: TransactionOptions
     ) async throws(DatabaseError) -> any ScanTransaction {
         try await createIfNeeded()
-        try await checkUpstreamLocks(of: scan, wait: options.lockWait)
+        if options.locking == .whole { try await checkUpstreamLocks(of: scan, wait: options.lockWait) }
         return try await SFTPTransaction.begin(
             on: scan, replacing: base, options: options, endpoint: self, area: try await area.get(self))
     }
@@ -222,9 +224,12 @@ public final class SFTPEndpoint: DatabaseEndpoint, LockInspecting, AccountListin
     public func removeScan(_ scan: ScanID, replacing base: ScanRevision, options: TransactionOptions)
         async throws(DatabaseError)
     {
-        try await checkUpstreamLocks(of: scan, wait: options.lockWait)
-        try await RemotePublication(scan: scan, base: base, endpoint: self, options: options)
-            .removeScan(area: try await area.get(self))
+        if options.locking == .whole { try await checkUpstreamLocks(of: scan, wait: options.lockWait) }
+        let area = try await area.get(self)
+        try await lockedForPublishing(scan, options) { () async throws(DatabaseError) in
+            try await RemotePublication(scan: scan, base: base, endpoint: self, options: options)
+                .removeScan(area: area)
+        }
     }
 
     public func availableBytes() async throws(DatabaseError) -> Int64? {

@@ -8,11 +8,12 @@ struct RemotePublication: Sendable {
     let endpoint: SFTPEndpoint
     let options: TransactionOptions
 
-    /// What the target holds, which is what was planned against; nil: nothing, as planned.
+    /// What the target holds, which is what was planned against; nil: nothing, as planned, or another scan
+    /// that is displaced.
     ///
     /// - Throws: ``DatabaseError/Code/conflict``.
     func checkedBase() async throws(DatabaseError) -> ScanManifest? {
-        if base == nil {
+        guard let expected = base ?? options.displaced else {
             let (session, path, container) = try await (
                 endpoint.connections.session(), endpoint.path(of: scan),
                 scan.container.map { endpoint.path(of: $0) }
@@ -42,30 +43,32 @@ struct RemotePublication: Sendable {
                 .conflict, "scan \(scan) has vanished from the target meanwhile; run the same command again",
                 scan: scan)
         }
-        guard current.revision == base else {
+        guard current.revision == expected else {
             throw DatabaseError(
                 .conflict,
                 "somebody changed scan \(scan) on the target meanwhile; run the same command again",
                 scan: scan)
         }
-        return current
+        return base == nil ? nil : current
     }
 
     func publish(
-        _ tree: RemoteStagedTree, area: RemoteStagingArea, removals: [ScanPath], attributes: [FileEntry]
+        _ tree: RemoteStagedTree, removals: [ScanPath], attributes: [FileEntry]
     ) async throws(DatabaseError) {
         let session = try await endpoint.connections.session()
-        var current = try await checkedBase()
-        if let listed = current {
+        var update: ScanUpdate?
+        if let listed = try await checkedBase() {
             // By the names under which it is about to be replaced: where the file system takes two spellings for
             // one name, neither is taken for new, and neither is removed because of the other.
             let staged = try ScanManifest(scan: scan, entries: tree.staged)
-            current = try listed.respelled(try await endpoint.spellings(of: staged, in: listed))
+            update = ScanUpdate(
+                of: try listed.respelled(try await endpoint.spellings(of: staged, in: listed)),
+                with: staged, removals: removals, attributes: attributes)
         }
-        var changed: ScanPath?
+        var changed: ScanUpdate.Placement?
         do throws(SFTPError) {
-            if let current {
-                changed = try await update(current, from: tree, area, removals, attributes, session)
+            if let update {
+                changed = try await carryOut(update, from: tree, session)
             } else {
                 try await publishNew(tree, session)
             }
@@ -74,17 +77,18 @@ struct RemotePublication: Sendable {
                 .sftp(error, "publish scan \(scan) at \(endpoint.location)", scan: scan))
         }
         if let changed {
-            if current?.position(of: changed) == nil, try await !isListed(changed) {
+            let path = changed.path
+            if changed.old == nil, try await !isListed(path) {
                 throw DatabaseError(
                     .alreadyExists,
-                    "\(changed) of scan \(scan) and another file that the target has are one name there, since it "
+                    "\(path) of scan \(scan) and another file that the target has are one name there, since it "
                         + "does not tell upper and lower case or Unicode spellings apart; rename one at the source",
-                    scan: scan, path: changed.rawValue)
+                    scan: scan, path: path.rawValue)
             }
             throw DatabaseError(
                 .conflict,
-                "somebody changed \(changed) of scan \(scan) on the target meanwhile; run the same command again",
-                scan: scan, path: changed.rawValue)
+                "somebody changed \(path) of scan \(scan) on the target meanwhile; run the same command again",
+                scan: scan, path: path.rawValue)
         }
     }
 
@@ -105,35 +109,70 @@ struct RemotePublication: Sendable {
             try await session.flushDirectory(tree.path)
         }
         let path = endpoint.path(of: scan)
-        // OpenSSH's server renames a directory only where there is nothing of the new name; rename(2)
-        // itself refuses one that holds something.
-        try await session.request(.rename(tree.path, to: path))
+        if options.displaced != nil {
+            try await displace(path, by: tree.path, session)
+        } else {
+            // OpenSSH's server renames a directory only where there is nothing of the new name; rename(2)
+            // itself refuses one that holds something.
+            try await session.request(.rename(tree.path, to: path))
+        }
         if options.durability == .always { try await session.flushDirectory(path.parent) }
+    }
+
+    /// Two names cannot change places over SFTP: the two renames follow one another at once, and where the
+    /// second fails the first is taken back.
+    private func displace(_ path: RemotePath, by tree: RemotePath, _ session: SFTPSession)
+        async throws(SFTPError)
+    {
+        guard let trash = trash(session) else {
+            throw SFTPError(.invalidArgument, "nothing says where scan \(scan) is to be kept")
+        }
+        let kept = try await trash.place(for: scan)
+        let answers = await session.requestInOrder([.rename(path, to: kept), .rename(tree, to: path)])
+        _ = try answers[0].get()
+        if case .failure(let error) = answers[1] {
+            try await session.request(.rename(kept, to: path))
+            throw error
+        }
+    }
+
+    private func trash(_ session: SFTPSession) -> RemoteTrash? {
+        options.trash.map { RemoteTrash(root: endpoint.root, run: $0, session: session) }
     }
 
     // MARK: An update
 
     /// - Returns: a file that is not what was planned against: somebody wrote it a moment ago, it is
     ///   theirs, and nothing after it was done.
-    private func update(
-        _ current: ScanManifest, from tree: RemoteStagedTree, _ area: RemoteStagingArea,
-        _ removals: [ScanPath],
-        _ attributes: [FileEntry], _ session: SFTPSession
-    ) async throws(SFTPError) -> ScanPath? {
+    private func carryOut(_ update: ScanUpdate, from tree: RemoteStagedTree, _ session: SFTPSession)
+        async throws(SFTPError) -> ScanUpdate.Placement?
+    {
         let target = endpoint.path(of: scan)
-        let staged = tree.staged.sorted { $0.path < $1.path }
-        for entry in staged where entry.kind == .directory && current.position(of: entry.path) == nil {
+        let trash = trash(session)
+        let superseded = update.superseded.map(\.path)
+        var kept: RemotePath?
+        if let trash, !superseded.isEmpty {
+            let files = try await trash.files(of: scan)
+            try await trash.makeParents(of: superseded, in: files)
+            // All of it before anything is replaced: where it cannot be kept, nothing is.
+            let replaced = update.placements.flatMap { $0.files.compactMap(\.old?.path) }
+            for batch in replaced.batches(of: Self.checkedAtATime) {
+                try await trash.keep(Array(batch), of: target, in: files)
+            }
+            kept = files
+        }
+        for entry in update.newDirectories {
             try await session.makeDirectoryIfAbsent(target.appending(entry.path.rawValue))
         }
         var touched: Set<RemotePath> = []
-        for phase in PublishingPhase.allCases {
-            let files = staged.filter { $0.kind == .file && PublishingPhase(of: $0.path) == phase }
-            for entry in files { touched.insert(target.appending(entry.path.rawValue).parent) }
+        for (phase, files) in update.placements {
+            for file in files { touched.insert(target.appending(file.path.rawValue).parent) }
             for batch in files.batches(of: Self.checkedAtATime) {
-                if let changed = try await changed(batch.map(\.path), in: current, session) { return changed }
+                if let changed = try await changed(batch, session) { return changed }
                 try await session.requestAll(
                     batch.map {
-                        .posixRename(tree.path(of: $0), to: target.appending($0.path.rawValue))
+                        .posixRename(
+                            tree.path.appending($0.path.rawValue), to: target.appending($0.path.rawValue))
                     })
             }
             if options.durability == .always, phase != .index {
@@ -143,21 +182,30 @@ struct RemotePublication: Sendable {
         }
         let setsLinks = session.server.extensions.contains(.lsetstat)
         try await session.requestAll(
-            attributes.map { entry in
+            update.attributes.map { entry in
                 let path = target.appending(entry.path.rawValue)
                 let values = RemoteStagedTree.attributes(of: entry)
                 return setsLinks ? .lsetstat(path, values) : .setstat(path, values)
             })
-        if let changed = try await remove(removals, from: target, current, area, session) { return changed }
-        if current.losesData(to: staged, removals) {
-            // Thumbnails are named by a hash: whose they are cannot be told.
+        for batch in update.removals.batches(of: Self.checkedAtATime) {
+            let going = batch.map { ScanUpdate.Placement(path: $0.path, old: $0) }
+            if let changed = try await changed(going[...], session) { return changed }
+            if let trash, let kept {
+                try await trash.move(batch.map(\.path), from: target, to: kept)
+            } else {
+                try await session.requestAll(batch.map { .remove(target.appending($0.path.rawValue)) })
+            }
+        }
+        for path in update.removedDirectories {
+            try await session.removeDirectoryIfEmpty(target.appending(path.rawValue))
+        }
+        if update.removesCaches {
             let cache = target.appending(ScanPath.webcacheName)
             if try await session.attributes(of: cache)?.kind == .directory {
                 try await session.removeTree(cache)
             }
         }
-        try await session.setAttributes(
-            of: staged.filter { $0.kind == .directory && current.position(of: $0.path) == nil }, in: target)
+        try await session.setAttributes(of: update.newDirectories, in: target)
         if options.durability == .always {
             for directory in touched { try await session.flushDirectory(directory) }
             try await session.flushDirectory(target)
@@ -169,63 +217,23 @@ struct RemotePublication: Sendable {
     /// does not count.
     private static let checkedAtATime = 512
 
-    /// The first of these files that is not what the manifest says.
-    private func changed(_ paths: [ScanPath], in current: ScanManifest, _ session: SFTPSession)
-        async throws(SFTPError) -> ScanPath?
+    /// The first of these files that is not what was planned against.
+    private func changed(_ files: ArraySlice<ScanUpdate.Placement>, _ session: SFTPSession)
+        async throws(SFTPError) -> ScanUpdate.Placement?
     {
         let target = endpoint.path(of: scan)
-        let found = await session.attributes(of: paths.map { target.appending($0.rawValue) })
-        for (path, found) in zip(paths, found) {
+        let found = await session.attributes(of: files.map { target.appending($0.path.rawValue) })
+        for (file, found) in zip(files, found) {
             let now = try found.get()
-            guard let entry = current.entry(at: path) else {
-                if now != nil { return path }
+            guard let old = file.old else {
+                if now != nil { return file }
                 continue
             }
-            guard let now, now.kind == .file, now.size == UInt64(entry.size),
-                now.times.map({ Int64($0.modified) }) == entry.modified?.seconds
-            else { return path }
+            guard let now, now.kind == .file, now.size == UInt64(old.size),
+                now.times.map({ Int64($0.modified) }) == old.modified?.seconds
+            else { return file }
         }
         return nil
-    }
-
-    /// - Returns: as ``update(_:from:_:_:_:_:)``.
-    private func remove(
-        _ paths: [ScanPath], from target: RemotePath, _ current: ScanManifest, _ area: RemoteStagingArea,
-        _ session: SFTPSession
-    ) async throws(SFTPError) -> ScanPath? {
-        var trash: RemotePath?
-        if let name = options.trash { trash = try await self.trash(name, session).appending(scan.rawValue) }
-        let files = paths.filter { current.entry(at: $0)?.kind == .file }
-        for batch in files.batches(of: Self.checkedAtATime) {
-            var requests: [SFTPRequest] = []
-            for path in batch {
-                let from = target.appending(path.rawValue)
-                guard let trash else {
-                    requests.append(.remove(from))
-                    continue
-                }
-                let to = trash.appending(path.rawValue)
-                try await session.makeDirectories(to.parent, below: endpoint.root)
-                requests.append(.posixRename(from, to: to))
-            }
-            if let changed = try await changed(Array(batch), in: current, session) { return changed }
-            try await session.requestAll(requests)
-        }
-        for path in paths where current.entry(at: path)?.kind == .directory {
-            try await session.removeDirectoryIfEmpty(target.appending(path.rawValue))
-        }
-        return nil
-    }
-
-    /// The directory in the trash for one run.
-    private func trash(_ name: String, _ session: SFTPSession) async throws(SFTPError) -> RemotePath {
-        let paths = [DatabaseLayout.work, DatabaseLayout.trash, DatabaseLayout.trash + "/" + name]
-            .map { endpoint.root.appending($0) }
-        for path in paths {
-            // One by one: a link in the place of any would lead out of the database.
-            try await session.makeDirectoryIfAbsent(path, FileAttributes(permissions: 0o700))
-        }
-        return paths[2]
     }
 
     // MARK: A whole scan
@@ -236,15 +244,8 @@ struct RemotePublication: Sendable {
         if current.position(of: .timelapseMarker) != nil { try await refuseMembers(session) }
         do throws(SFTPError) {
             let from = endpoint.path(of: scan)
-            if let name = options.trash {
-                let trash = try await trash(name, session)
-                var to = trash.appending(scan.rawValue)
-                try await session.makeDirectories(to.parent, below: endpoint.root)
-                // Files of the scan may be there already, from the same run.
-                if try await session.attributes(of: to) != nil {
-                    to = trash.appending(scan.rawValue + "." + randomName())
-                }
-                try await session.request(.rename(from, to: to))
+            if let trash = trash(session) {
+                try await trash.take(scan, at: from)
             } else {
                 let removed = try await area.makeDirectory(session).appending("removed")
                 try await session.request(.rename(from, to: removed))

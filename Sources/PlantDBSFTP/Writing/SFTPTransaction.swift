@@ -8,7 +8,7 @@ actor SFTPTransaction: ScanTransaction {
     private let publication: RemotePublication
     private let stagingPath: RemotePath
     private let endpoint: SFTPEndpoint
-    private let area: RemoteStagingArea
+    private let options: TransactionOptions
     private var removals: [ScanPath] = []
     private var attributes: [FileEntry] = []
     private var isOpen = true
@@ -32,19 +32,18 @@ actor SFTPTransaction: ScanTransaction {
             scan: scan, path: staging.appending("tree"), endpoint: endpoint, replacing: current,
             options: options)
         return SFTPTransaction(
-            tree: tree, publication: publication, stagingPath: staging, endpoint: endpoint, area: area)
+            tree: tree, publication: publication, stagingPath: staging, endpoint: endpoint, options: options)
     }
 
     private init(
         tree: RemoteStagedTree, publication: RemotePublication, stagingPath: RemotePath,
-        endpoint: SFTPEndpoint,
-        area: RemoteStagingArea
+        endpoint: SFTPEndpoint, options: TransactionOptions
     ) {
         self.tree = tree
         self.publication = publication
         self.stagingPath = stagingPath
         self.endpoint = endpoint
-        self.area = area
+        self.options = options
     }
 
     func receive(_ parts: ScanPartStream, meter: ByteMeter) async throws(DatabaseError) -> ScanManifest {
@@ -64,11 +63,15 @@ actor SFTPTransaction: ScanTransaction {
 
     func commit() async throws(DatabaseError) {
         try checkOpen()
-        let (publication, tree, area, removals, attributes) = (publication, tree, area, removals, attributes)
+        let (publication, tree, removals, attributes) = (publication, tree, removals, attributes)
+        let (endpoint, options) = (endpoint, options)
         // From here on it is not cancelled: half an update is worse than a late one.
         let outcome: Result<Void, DatabaseError> = await Task {
             do throws(DatabaseError) {
-                try await publication.publish(tree, area: area, removals: removals, attributes: attributes)
+                try await endpoint.lockedForPublishing(publication.scan, options) {
+                    () async throws(DatabaseError) in
+                    try await publication.publish(tree, removals: removals, attributes: attributes)
+                }
                 return .success(())
             } catch { return .failure(error) }
         }.value

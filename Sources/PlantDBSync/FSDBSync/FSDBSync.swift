@@ -278,8 +278,8 @@ public final class FSDBSync: Sendable, CustomReflectable {
             if let held { sides = held } else { sides = try await open() }
             var options = options
             options.selection.scans = sourceScans
-            let (source, target) = sides.endpoints
-            let engine = SyncEngine(source: source, target: target, options: options)
+            options.locking = sides.locking
+            let engine = SyncEngine(source: sides.source, target: sides.target, options: options)
             report = await engine.run(runID: report.runID) { event in
                 if case .progress(let progress) = event { self.tell(progress) }
             }

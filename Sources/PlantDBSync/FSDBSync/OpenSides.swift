@@ -1,5 +1,6 @@
 import FSDB
 import PlantDBCore
+import SyncEngine
 
 /// Both databases, open for one run or between ``FSDBSync/lock()`` and ``FSDBSync/unlock()``.
 struct OpenSides: Sendable {
@@ -49,11 +50,8 @@ struct OpenSides: Sendable {
         locks.insert(try await target.acquireLock(.database, mode: .exclusive, wait: wait), at: 0)
     }
 
-    /// As a run is to see them.
-    var endpoints: (source: any DatabaseEndpoint, target: any DatabaseEndpoint) {
-        locks.isEmpty
-            ? (source, target) : (LockedEndpoint(endpoint: source), LockedEndpoint(endpoint: target))
-    }
+    /// How a run over them locks what is not locked yet: both databases, as the documented API has it.
+    var locking: SyncOptions.Locking { locks.isEmpty ? .whole : .held }
 
     /// Unlocks, closes, and gives databases of this program their locks back, all of it whatever
     /// happens on the way.

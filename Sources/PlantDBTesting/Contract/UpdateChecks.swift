@@ -182,6 +182,67 @@ extension EndpointContract {
             }
             try await subject.expect(ContractNames.scan, holds: new)
         },
+        ContractCheck("another scan of the name is displaced, as it was planned or not at all", [.updates]) {
+            subject in
+            let old = try SampleTree.plant()
+            let base = try await subject.publish(old, as: ContractNames.scan)
+            let new = try SampleTree.minimal("another")
+            for locking in TransactionOptions.Locking.allCases {
+                try await subject.expectError(.conflict, when: "displacing what nobody planned to") {
+                    try await subject.publish(
+                        new, as: ContractNames.scan,
+                        options: TransactionOptions(
+                            trash: "run-0", displaced: ScanRevision(rawValue: "other"), locking: locking))
+                }
+            }
+            try await subject.expect(ContractNames.scan, holds: old)
+            try await subject.publish(
+                new, as: ContractNames.scan,
+                options: TransactionOptions(trash: "run-1", displaced: base, locking: .publication))
+            try await subject.expect(ContractNames.scan, holds: new)
+        },
+        ContractCheck("what is replaced goes into the trash, and the update is whole", [.updates]) {
+            subject in
+            let base = try await subject.publish(.plant(), as: ContractNames.scan)
+            let new = try SampleTree.minimal("newer")
+            let options = TransactionOptions(trash: "run-1", locking: .publication)
+            let kept = try SampleTree.plant()
+            var revision = try await subject.publish(
+                new, as: ContractNames.scan, replacing: base, options: options)
+            // The same run once more, over what it kept before.
+            revision = try await subject.publish(
+                kept, as: ContractNames.scan, replacing: revision, options: options)
+            let now = try await subject.read(ContractNames.scan)
+            for path in kept.paths {
+                try subject.expect(
+                    now[path]?.content == kept[path]?.content, "\(path) is not what was published")
+            }
+        },
+        ContractCheck("who publishes locks the scan for that alone", [.updates, .scanLocks]) { subject in
+            let base = try await subject.publish(.minimal(), as: ContractNames.scan)
+            let other = try await subject.another()
+            let options = TransactionOptions(locking: .publication)
+            let new = try SampleTree.minimal("new")
+            let transaction = try await subject.endpoint.beginTransaction(
+                on: ContractNames.scan, replacing: base, options: options)
+            _ = try await transaction.receive(new.parts(), meter: ByteMeter())
+            // While it stages, others read, and even write; it finds that out.
+            let lock = try await other.acquireLock(.scan(ContractNames.scan), mode: .exclusive, wait: .zero)
+            await lock.release()
+            try await transaction.commit()
+            try await subject.expect(ContractNames.scan, holds: new)
+            let next = try await subject.revision(of: ContractNames.scan)
+            let late = try await subject.endpoint.beginTransaction(
+                on: ContractNames.scan, replacing: next, options: options)
+            _ = try await late.receive(SampleTree.minimal("late").parts(), meter: ByteMeter())
+            let newest = try SampleTree.minimal("newest of all")
+            try await subject.publish(newest, as: ContractNames.scan, replacing: next, through: other)
+            try await subject.expectError(.conflict, when: "publishing over what somebody wrote meanwhile") {
+                try await late.commit()
+            }
+            await late.abort()
+            try await subject.expect(ContractNames.scan, holds: newest)
+        },
         ContractCheck("what went to the trash is neither listed nor in the way", [.updates]) { subject in
             let options = TransactionOptions(trash: "run-1")
             let tree = try SampleTree.plant()

@@ -117,11 +117,13 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         try checkOpen("write scan \(scan)")
         let scan = database.listed(scan)
         try checkWritable(scan, isNew: base == nil)
-        let lock = try await takeLock(.scan(scan), mode: .exclusive, wait: .zero)
+        let lock: MemoryLock? =
+            options.locking == .whole
+            ? try await takeLock(.scan(scan), mode: .exclusive, wait: .zero) : nil
         do throws(DatabaseError) {
-            try checkBase(scan, base)
+            try checkBase(scan, base, options)
         } catch {
-            await lock.release()
+            await lock?.release()
             throw error
         }
         database.state.withLock { $0.openTransactions += 1 }
@@ -136,7 +138,7 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
         try checkWritable(scan, isNew: false)
         let lock = try await takeLock(.scan(scan), mode: .exclusive, wait: .zero)
         do throws(DatabaseError) {
-            try checkBase(scan, base)
+            try checkBase(scan, base, options)
             if database.state.withLock({ $0.scans.keys.contains { $0.container == scan } }) {
                 throw DatabaseError(
                     .conflict, "timelapse \(scan) still holds scans; remove them first", scan: scan)
@@ -177,7 +179,9 @@ public final class MemoryEndpoint: DatabaseEndpoint, LockInspecting {
     }
 
     /// - Throws: ``DatabaseError/Code/conflict`` if the scan is no longer `base`.
-    func checkBase(_ scan: ScanID, _ base: ScanRevision?) throws(DatabaseError) {
+    func checkBase(_ scan: ScanID, _ base: ScanRevision?, _ options: TransactionOptions) throws(DatabaseError)
+    {
+        let base = base ?? options.displaced
         let (stored, container) = database.state.withLock { state in
             (state.scans[scan], scan.container.map { state.kind(of: $0) })
         }

@@ -23,7 +23,11 @@ struct MemoryLockTable: Sendable {
 
     /// Who keeps a lock of that mode from being taken.
     func holder(against mode: LockMode, of scope: LockScope) -> Record? {
-        records.first { $0.scope == scope && (mode == .exclusive || $0.mode == .exclusive) }
+        records.first { record in
+            // A run does not begin where somebody holds the database.
+            record.scope == scope && (mode == .exclusive || record.mode == .exclusive)
+                || scope == .run && record.scope == .database
+        }
     }
 
     mutating func release(_ id: Int) { records.removeAll { $0.id == id } }
@@ -42,6 +46,11 @@ extension MemoryEndpoint {
         -> any DatabaseLock
     {
         try checkOpen("lock \(scope)")
+        if scope == .run, mode == .shared {
+            // Nothing is taken: it is only waited for whoever writes.
+            await (try takeLock(.database, mode: .shared, wait: wait)).release()
+            return NoLock()
+        }
         return try await takeLock(scope, mode: mode, wait: wait)
     }
 
@@ -97,6 +106,7 @@ extension MemoryEndpoint {
     private static func path(of record: MemoryLockTable.Record) -> String {
         switch record.scope {
         case .database: "lock#\(record.id)"
+        case .run: "run.lock#\(record.id)"
         case .scan(let scan): ".locks/\(scan).lock#\(record.id)"
         }
     }

@@ -14,7 +14,7 @@ actor MemoryTransaction: ScanTransaction {
     private let scan: ScanID
     private let base: ScanRevision?
     private let options: TransactionOptions
-    private let lock: MemoryLock
+    private var lock: MemoryLock?
     private var phase = Phase.open
     private var staged = SampleTree()
     private var removals: [ScanPath] = []
@@ -22,7 +22,7 @@ actor MemoryTransaction: ScanTransaction {
 
     init(
         endpoint: MemoryEndpoint, scan: ScanID, base: ScanRevision?, options: TransactionOptions,
-        lock: MemoryLock
+        lock: MemoryLock?
     ) {
         self.endpoint = endpoint
         self.scan = scan
@@ -108,12 +108,15 @@ actor MemoryTransaction: ScanTransaction {
         try checkOpen()
         do throws(DatabaseError) {
             try DatabaseError.checkCancellation(while: "publishing scan \(scan)")
-            try endpoint.checkBase(scan, base)
+            if lock == nil {
+                lock = try await endpoint.takeLock(.scan(scan), mode: .exclusive, wait: options.lockWait)
+            }
+            try endpoint.checkBase(scan, base, options)
         } catch {
             phase = .failed(error)
             throw error
         }
-        if base == nil { publishNew() } else { publishUpdate() }
+        if base == nil { publishNew() } else { try publishUpdate() }
         await end()
     }
 
@@ -124,33 +127,43 @@ actor MemoryTransaction: ScanTransaction {
         phase = .over
         staged = SampleTree()
         endpoint.database.state.withLock { $0.openTransactions -= 1 }
-        await lock.release()
+        await lock?.release()
     }
 
     private func publishNew() {
         var tree = staged
         for entry in attributes { apply(entry, to: &tree) }
         for path in removals { tree.remove(path) }
-        endpoint.database.publish(.scan(scan)) { $0.scans[scan] = MemoryDatabase.StoredScan(tree: tree) }
+        endpoint.database.publish(.scan(scan)) { state in
+            if options.displaced != nil, let trash = options.trash {
+                state.trash[trash, default: [:]][scan] = state.scans[scan]?.tree
+            }
+            state.scans[scan] = MemoryDatabase.StoredScan(tree: tree)
+        }
     }
 
-    /// Data, then metadata, then the index, then removals: at every instant the index lists
-    /// what is there.
-    private func publishUpdate() {
+    private func publishUpdate() throws(DatabaseError) {
         let database = endpoint.database
-        let before = database.tree(of: scan) ?? SampleTree()
-        let inOrder = staged.paths.sorted { (Self.rank($0), $0) < (Self.rank($1), $1) }
-        var published: Set<ScanPath> = []
-        for stagedPath in inOrder {
-            guard let node = staged[stagedPath] else { continue }
-            let path = database.listed(stagedPath, in: before)
-            published.insert(path)
-            if node.kind == .directory, database.tree(of: scan)?[path] != nil { continue }
-            database.publish(node.kind == .file ? .file(scan, path) : .directory(scan, path)) {
-                $0.scans[scan]?.tree.set(path, node)
+        guard let current = try database.tree(of: scan)?.manifest(of: scan) else { return }
+        let listed = { (path: ScanPath) in
+            database.listed(path, in: database.tree(of: self.scan) ?? SampleTree())
+        }
+        let found = staged.paths.filter { listed($0) != $0 }
+        let update = ScanUpdate(
+            of: try current.respelled(
+                current.possibleSpellings(of: try staged.manifest(of: scan)).filter {
+                    found.contains($0.other)
+                }),
+            with: staged.paths.compactMap { staged.entry(at: $0, digest: false) }, removals: removals,
+            attributes: attributes)
+        for entry in update.newDirectories { place(entry.path, .directory(scan, listed(entry.path))) }
+        for (_, files) in update.placements {
+            for file in files {
+                if let old = file.old { keep(listed(old.path)) }
+                place(file.path, .file(scan, listed(file.path)))
             }
         }
-        for entry in attributes {
+        for entry in update.attributes {
             database.publish(.attributes(scan, entry.path)) { state in
                 if var tree = state.scans[scan]?.tree {
                     apply(entry, to: &tree)
@@ -158,22 +171,32 @@ actor MemoryTransaction: ScanTransaction {
                 }
             }
         }
-        for path in removals {
-            let listed = database.listed(path, in: before)
-            // What was just published is not removed by another of its names.
-            if staged[path] != nil || !published.contains(listed) { publishRemoval(listed) }
+        for path in update.removals.map(\.path) + update.removedDirectories {
+            let path = listed(path)
+            guard let tree = database.tree(of: scan), let node = tree[path] else { continue }
+            // Somebody put something into a directory meanwhile: it stays.
+            if node.kind == .directory && tree.hasChildren(path) { continue }
+            if node.kind == .file { keep(path) }
+            database.publish(.removal(scan, path)) { $0.scans[scan]?.tree.remove(path) }
         }
     }
 
-    private func publishRemoval(_ path: ScanPath) {
-        guard let tree = endpoint.database.tree(of: scan), let node = tree[path] else { return }
-        // Somebody put something into a directory meanwhile: it stays.
-        if node.kind == .directory && tree.hasChildren(path) { return }
-        endpoint.database.publish(.removal(scan, path)) { state in
-            state.scans[scan]?.tree.remove(path)
-            if let trash = options.trash {
-                state.trash[trash, default: [:]][scan, default: SampleTree()].set(path, node)
-            }
+    private func place(_ path: ScanPath, _ event: MemoryDatabase.PublishStep) {
+        guard let node = staged[path] else { return }
+        endpoint.database.publish(event) { state in
+            guard let tree = state.scans[scan]?.tree else { return }
+            state.scans[scan]?.tree.set(endpoint.database.listed(path, in: tree), node)
+        }
+    }
+
+    /// What is there goes into the trash.
+    private func keep(_ path: ScanPath) {
+        guard let trash = options.trash else { return }
+        endpoint.database.state.withLock { state in
+            guard let node = state.scans[scan]?.tree[path],
+                state.trash[trash]?[scan]?[path] == nil
+            else { return }
+            state.trash[trash, default: [:]][scan, default: SampleTree()].set(path, node)
         }
     }
 
@@ -184,12 +207,6 @@ actor MemoryTransaction: ScanTransaction {
         }
         if let mode = entry.mode { node.mode = mode }
         tree.set(entry.path, node)
-    }
-
-    /// Directories first, since what lies in them needs them.
-    private static func rank(_ path: ScanPath) -> Int {
-        if path == .index || path == .timelapseMarker { return 2 }
-        return path.isWithin(.metadata) ? 1 : 0
     }
 
     private func checkOpen() throws(DatabaseError) {

@@ -195,6 +195,9 @@ public struct PeerBegin: Sendable, Equatable {
         ])
         if let base { object["base"] = .string(base.rawValue) }
         if let trash = options.trash { object["trash"] = .string(trash) }
+        if let displaced = options.displaced { object["displaced"] = .string(displaced.rawValue) }
+        // A server of before 0.2 knows no other way than that of the whole, and does not read this.
+        if options.locking != .whole { object["locking"] = .string(options.locking.rawValue) }
         return JSONValue.object(object).pythonBytes()
     }
 
@@ -208,10 +211,19 @@ public struct PeerBegin: Sendable, Equatable {
         let trash = value["trash"]?.string
         // It becomes the name of a directory.
         if let trash { _ = try ScanID(trash) }
+        let displaced = value["displaced"]?.string.map(ScanRevision.init(rawValue:))
+        guard displaced == nil || trash != nil else {
+            throw PeerFrameDecoder.invalid("a scan that is displaced to nowhere")
+        }
+        let locking = value["locking"]?.string.map(TransactionOptions.Locking.init(rawValue:)) ?? .whole
+        guard let locking else {
+            throw PeerFrameDecoder.invalid("a transaction that locks in an unknown way")
+        }
         self.init(
             scan: try ScanID(scan), base: value["base"]?.string.map(ScanRevision.init(rawValue:)),
             options: TransactionOptions(
-                durability: durability, trash: trash, verifiesContent: verifies,
+                durability: durability, trash: trash, displaced: displaced, locking: locking,
+                verifiesContent: verifies,
                 lockWait: min(.seconds(min(wait, 1e6)), PeerProtocol.longestWait)))
     }
 }
@@ -231,7 +243,12 @@ public struct PeerLockRequest: Sendable, Equatable {
 
     public func encoded() -> [UInt8] {
         var object = JSONObject([("mode", .string(mode.rawValue)), ("wait", .number(wait))])
-        if case .scan(let scan) = scope { object["scan"] = .string(scan.rawValue) }
+        switch scope {
+        case .database: break
+        case .scan(let scan): object["scan"] = .string(scan.rawValue)
+        // A server of before 0.2 does not read this, and locks the whole database.
+        case .run: object["run"] = true
+        }
         return JSONValue.object(object).pythonBytes()
     }
 
@@ -241,7 +258,8 @@ public struct PeerLockRequest: Sendable, Equatable {
             let wait = value["wait"]?.double, wait >= 0, wait.isFinite
         else { throw PeerFrameDecoder.invalid("a lock without its mode") }
         let scan = try value["scan"]?.string.map { (text) throws(DatabaseError) in try ScanID(text) }
-        self.init(scope: scan.map(LockScope.scan) ?? .database, mode: mode, wait: wait)
+        let whole: LockScope = value["run"]?.bool == true ? .run : .database
+        self.init(scope: scan.map(LockScope.scan) ?? whole, mode: mode, wait: wait)
     }
 }
 

@@ -22,7 +22,7 @@ extension Planner {
             skipped: source.skipped, isComplete: source.isComplete)
         plan.made = work.made
         plan.heldDeletions = work.held
-        plan.keepsDeletions = work.keepsDeletions
+        plan.keepsWhatGoes = work.keepsWhatGoes
         plan.toldBefore = work.toldBefore
         let gone = Set(work.deletions.map { String($0.path.first) })
             .subtracting(work.held.map { String($0.path.first) })
@@ -78,7 +78,7 @@ private struct MeaningfulPlan {
     var made: [ScanPath: [UInt8]] = [:]
     var deletions: [ScanPlan.Deletion] = []
     var held: [ScanPlan.Deletion] = []
-    var keepsDeletions = false
+    var keepsWhatGoes = false
     var toldBefore: Set<Int32> = []
     /// Need not be looked at again while both files are as they are: pairs that were told to differ, and,
     /// with all bits turned, metadata that mean the same.
@@ -221,7 +221,7 @@ private struct MeaningfulPlan {
                     return held
                 }
             } else {
-                keepsDeletions = true
+                keepsWhatGoes = true
             }
         }
         if !held.isEmpty {
@@ -287,7 +287,7 @@ private struct MeaningfulPlan {
                     ScanPlan.Deletion(path: metadata, kind: .file, size: target.facts(at: position).size),
                     at: 0)
                 held.removeAll { $0.path == metadata }
-                keepsDeletions = true
+                keepsWhatGoes = true
             }
         }
     }
@@ -305,6 +305,7 @@ private struct MeaningfulPlan {
         if theirs == nil, !options.selection.selectsFilesets {
             // Absent or unreadable there: the source's bytes, whatever the times say.
             if let itemIndex, target != nil, !items[itemIndex].action.isWork { replaceIndex(itemIndex) }
+            if findings.targetIndexIsDamaged, findings.damagedIndexHasText { keepsWhatGoes = true }
             return
         }
         let merged = merge(ours, theirs ?? FileIndex()).merged()

@@ -19,6 +19,8 @@ public struct ScanFindings: Sendable {
     public var targetIndex: FileIndex?
     /// The target has one, and it cannot be read.
     var targetIndexIsDamaged = false
+    /// There is something in it that somebody may want to read.
+    var damagedIndexHasText = false
     public var metadata: [ScanPath: Metadata] = [:]
     /// The target has another scan of that name, with the reason; nil: it is the same one.
     public var otherScan: String?

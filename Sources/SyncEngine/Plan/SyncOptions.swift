@@ -65,7 +65,7 @@ public struct SyncOptions: Sendable {
     public var metadata: Metadata = .keep
     /// Put another scan of the same name that the target has into its trash, and make the source's.
     public var displacesOtherScans = false
-    /// Keep deleted files in the target's trash.
+    /// Keep what is deleted or replaced in the target's trash.
     public var usesTrash = false
     public var verification: Verification = .auto
     public var durability: TransactionOptions.Durability = .auto
@@ -82,7 +82,20 @@ public struct SyncOptions: Sendable {
     public var retryDelay = Duration.milliseconds(500)
     /// How long to wait for a lock of somebody else.
     public var lockWait: Duration = .zero
-    /// Off for a source that cannot be written; nobody then keeps writers away from it.
+    /// For how long both databases are locked against others.
+    public enum Locking: String, Sendable, CaseIterable {
+        /// The target while something is published, the source not at all: what is read is compared with what
+        /// was listed. Runs into one target exclude one another.
+        case publication
+        /// Both, from the beginning of a run to its end.
+        case whole
+        /// By the caller, who holds the locks of ``whole``.
+        case held
+    }
+
+    public var locking = Locking.whole
+    /// Off for a source that cannot be written and is to be locked as a whole; nobody then keeps writers away
+    /// from it.
     public var locksSource = true
     /// For a comparison: a scan may be asked for that only the target has.
     public var selectsFromBothSides = false

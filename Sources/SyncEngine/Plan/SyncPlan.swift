@@ -75,15 +75,16 @@ public struct ScanPlan: Sendable {
     public var items: [PlanItem]
     /// Paths that go from the target, deepest first; directories among them go if empty.
     public var deletions: [Deletion]
-    /// Whether what goes is kept in the trash though nobody asked for it: nobody knows that a run brought it.
-    public var keepsDeletions = false
+    /// Whether what goes or is replaced is kept in the trash though nobody asked for it: nobody knows that a run
+    /// brought it, or what it said.
+    public var keepsWhatGoes = false
     /// What only the target has, would be deleted, and is left alone since no run brought it.
     public var heldDeletions: [Deletion] = []
     /// Content that the plan makes itself: merged indexes and metadata. Everything else is the source's.
     public var made: [ScanPath: [UInt8]] = [:]
     /// The target has another scan of this name; nothing of either is touched.
     public var isOtherScan: String?
-    /// The scan of the target that goes into the trash before this one is made.
+    /// The scan of the target that goes into the trash in the moment in which this one comes.
     public var displaced: ScanRemoval?
     /// Of ``items``, the differences that an earlier run has told and that are as they were.
     public var toldBefore: Set<Int32> = []

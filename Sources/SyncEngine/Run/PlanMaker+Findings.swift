@@ -21,9 +21,12 @@ extension PlanMaker {
         if draft.changesFiles || differs {
             findings.sourceIndex = try await index(of: draft.source, at: source)
             if let theirs = draft.target {
-                findings.targetIndex = try await readableIndex(of: theirs)
+                let bytes = try await target.contents(of: .index, in: theirs)
+                findings.targetIndex = readableIndex(bytes)
                 findings.targetIndexIsDamaged =
                     findings.targetIndex == nil && theirs.position(of: .index) != nil
+                // A power cut leaves nothing, or zeros.
+                findings.damagedIndexHasText = bytes?.contains { $0 != 0 } ?? false
             }
         }
         let differing = draft.differingMetadata(findings.memory, settlesTold: options.metadata != .keep)
@@ -73,8 +76,8 @@ extension PlanMaker {
     }
 
     /// That of the target; nil: there is none, or none that PlantDB could read.
-    private func readableIndex(of manifest: ScanManifest) async throws(DatabaseError) -> FileIndex? {
-        guard let bytes = try await target.contents(of: .index, in: manifest) else { return nil }
+    private func readableIndex(_ bytes: [UInt8]?) -> FileIndex? {
+        guard let bytes else { return nil }
         do throws(DatabaseError) { return try FileIndex(parsing: bytes) } catch { return nil }
     }
 
@@ -215,8 +218,9 @@ extension PlanMaker {
         if findings.targetIndexIsDamaged {
             say(
                 .weakerGuarantee,
-                "files.json of the target cannot be read and is replaced; what only the target has is listed no "
-                    + "more (plantdb check lists it)")
+                "files.json of the target cannot be read and is replaced"
+                    + (findings.damagedIndexHasText ? " (the trash keeps it)" : "")
+                    + "; what only the target has is listed no more (plantdb check lists it)")
         }
         if plan.displaced != nil {
             say(.otherScan, "the target's scan of this name is another one, and goes into the trash")
@@ -230,7 +234,7 @@ extension PlanMaker {
                     + "\(new.count == 1 ? "it" : "them"): left alone; --delete-unknown would delete "
                     + "\(new.count == 1 ? "it" : "them")")
         }
-        if plan.keepsDeletions, !options.usesTrash, plan.filesToDelete > 0 {
+        if plan.keepsWhatGoes, !options.usesTrash, plan.filesToDelete > 0 {
             say(
                 .keptInTrash,
                 "\(plan.filesToDelete) \(plan.filesToDelete == 1 ? "file" : "files") of the target "

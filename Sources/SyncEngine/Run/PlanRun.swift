@@ -209,7 +209,7 @@ struct PlanRun: Sendable {
             do throws(DatabaseError) {
                 try await transfer.target.removeScan(
                     removal.scan, replacing: removal.base,
-                    options: transfer.transactionOptions(keepsRemoved: removal.isKept))
+                    options: transfer.transactionOptions(isKept: removal.isKept))
                 try planMaker.memory?.forget(removal.scan)
                 report.counts.filesDeleted = removal.fileCount
                 progress.endRemoval()

@@ -26,10 +26,14 @@ struct ScanTransfer: Sendable {
         var errors: [DatabaseError]
     }
 
-    /// - Parameter keepsRemoved: also without `--trash`.
-    func transactionOptions(keepsRemoved: Bool) -> TransactionOptions {
+    /// - Parameters:
+    ///   - isKept: whether what goes is kept in the trash, also without `--trash`.
+    ///   - displaced: another scan of that name, whose place the new one takes.
+    func transactionOptions(isKept: Bool, displaced: ScanRevision? = nil) -> TransactionOptions {
         TransactionOptions(
-            durability: options.durability, trash: options.usesTrash || keepsRemoved ? runID.rawValue : nil,
+            durability: options.durability,
+            trash: options.usesTrash || isKept || displaced != nil ? runID.rawValue : nil,
+            displaced: displaced, locking: options.locking == .publication ? .publication : .whole,
             verifiesContent: options.verification == .full, lockWait: options.lockWait)
     }
 
@@ -41,7 +45,7 @@ struct ScanTransfer: Sendable {
         let lock: any DatabaseLock
         do throws(DatabaseError) {
             lock =
-                options.locksSource
+                options.locking != .publication && options.locksSource
                 ? try await source.acquireLock(.scan(plan.scan), mode: .shared, wait: options.lockWait)
                 : NoLock()
         } catch { throw Failure(errors: [error]) }
@@ -57,14 +61,9 @@ struct ScanTransfer: Sendable {
     private func runLocked(_ plan: ScanPlan, meter: ByteMeter) async throws(Failure) {
         let transaction: any ScanTransaction
         do throws(DatabaseError) {
-            if let displaced = plan.displaced {
-                try await target.removeScan(
-                    displaced.scan, replacing: displaced.base,
-                    options: transactionOptions(keepsRemoved: true))
-            }
             transaction = try await target.beginTransaction(
                 on: plan.scan, replacing: plan.base,
-                options: transactionOptions(keepsRemoved: plan.keepsDeletions))
+                options: transactionOptions(isKept: plan.keepsWhatGoes, displaced: plan.displaced?.base))
         } catch { throw Failure(errors: [error.locating(scan: plan.scan)]) }
         do throws(Failure) {
             try await stage(plan, in: transaction, meter: meter)

@@ -61,7 +61,7 @@ public struct SyncEngine: Sendable {
         return try await plan(listing, selected).0
     }
 
-    /// Locks both sides, plans, and carries the plan out.
+    /// Locks both sides as ``SyncOptions/locking`` says, plans, and carries the plan out.
     ///
     /// Never throws: what failed is in the report. Cancelling the task ends the run within
     /// seconds with a valid target: a scan at work is dropped, published scans stay.
@@ -121,29 +121,46 @@ public struct SyncEngine: Sendable {
         let looked = ContinuousClock.now
         // Before anything is locked: a source that is empty, or was mistyped, is left as it is.
         var (listing, selected) = try await planMaker().selectedScans()
-        if options.lockWait > .zero { sink.send(.waiting("for the locks of both databases")) }
-        let sourceLock: any DatabaseLock =
-            options.locksSource
-            ? try await source.acquireLock(.database, mode: .shared, wait: options.lockWait) : NoLock()
+        let locks = try await acquireLocks(sink)
         let outcome: Result<Void, DatabaseError>
         do throws(DatabaseError) {
-            let targetLock = try await target.acquireLock(.database, mode: .exclusive, wait: options.lockWait)
-            do throws(DatabaseError) {
-                // Whoever held the target may have brought scans to both sides: they must not be taken for
-                // scans that only the target has.
-                if options.deletion != .never || ContinuousClock.now - looked > Self.freshness {
-                    (listing, selected) = try await planMaker().selectedScans()
-                }
-                try await body(listing, selected)
-                outcome = .success(())
-            } catch { outcome = .failure(error) }
-            await targetLock.release()
+            // Whoever held the target may have brought scans to both sides: they must not be taken for
+            // scans that only the target has.
+            if options.deletion != .never || ContinuousClock.now - looked > Self.freshness {
+                (listing, selected) = try await planMaker().selectedScans()
+            }
+            try await body(listing, selected)
+            outcome = .success(())
+        } catch { outcome = .failure(error) }
+        for lock in locks { await lock.release() }
+        try outcome.get()
+    }
+
+    /// - Returns: the last one that was taken first.
+    private func acquireLocks(_ sink: EventSink) async throws(DatabaseError) -> [any DatabaseLock] {
+        let wanted: [(endpoint: any DatabaseEndpoint, scope: LockScope, mode: LockMode)] =
+            switch options.locking {
+            case .held: []
+            case .publication:
+                (options.locksSource ? [(source, .run, .shared)] : []) + [(target, .run, .exclusive)]
+            case .whole:
+                (options.locksSource ? [(source, .database, .shared)] : [])
+                    + [(target, .database, .exclusive)]
+            }
+        if options.lockWait > .zero, !wanted.isEmpty {
+            sink.send(.waiting("for the locks of both databases"))
+        }
+        var locks: [any DatabaseLock] = []
+        do throws(DatabaseError) {
+            for (endpoint, scope, mode) in wanted {
+                locks.insert(
+                    try await endpoint.acquireLock(scope, mode: mode, wait: options.lockWait), at: 0)
+            }
         } catch {
-            await sourceLock.release()
+            for lock in locks { await lock.release() }
             throw error
         }
-        await sourceLock.release()
-        try outcome.get()
+        return locks
     }
 
     private func guardSpace(_ plan: SyncPlan) async throws(DatabaseError) {

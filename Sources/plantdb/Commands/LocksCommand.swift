@@ -124,7 +124,7 @@ enum LockText {
     static func json(of lock: HeldLock) -> JSONValue {
         let scan: JSONValue =
             switch lock.scope {
-            case .database: .null
+            case .database, .run: .null
             case .scan(let scan): .string(scan.rawValue)
             }
         return .object(

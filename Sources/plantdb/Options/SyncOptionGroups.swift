@@ -105,6 +105,17 @@ struct TransferOptions: ParsableArguments {
     }
 }
 
+enum LockTime: String, ExpressibleByArgument, CaseIterable {
+    case whole, publication
+
+    var locking: SyncOptions.Locking {
+        switch self {
+        case .publication: .publication
+        case .whole: .whole
+        }
+    }
+}
+
 struct LockOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -112,6 +123,14 @@ struct LockOptions: ParsableArguments {
             valueName: "duration"),
         transform: Transforms.duration)
     var lockWait: Duration?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            For how long others are kept out. whole: of both databases, from beginning to end. publication: of \
+            the target, while a scan is published, and of the source never.
+            """, valueName: "when"))
+    var lock = LockTime.whole
 
     @Flag(
         name: .customLong("no-source-lock"),
@@ -121,6 +140,7 @@ struct LockOptions: ParsableArguments {
     func apply(to options: inout SyncOptions) {
         options.lockWait = lockWait ?? .zero
         options.locksSource = !noSourceLock
+        options.locking = lock.locking
     }
 }
 

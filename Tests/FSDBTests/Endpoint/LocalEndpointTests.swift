@@ -18,6 +18,42 @@ import Testing
         try await FSDBEndpoint.open(path: root, opening, digestCacheFile: folder.appending("digests"))
     }
 
+    @Test(
+        "The trash keeps what a run replaced and removed, as it was before the run, and an other scan whole")
+    func trash() async throws {
+        let endpoint = try await open()
+        let scan = try ScanID("plant_0")
+        let before = try treeSnapshot(root + "/plant_0")
+        let options = TransactionOptions(trash: "run-1", locking: .publication)
+        for text in ["first", "second time"] {
+            let base = try #require(try await endpoint.manifest(of: scan, detail: .listing)).revision
+            let transaction = try await endpoint.beginTransaction(on: scan, replacing: base, options: options)
+            var tree = SampleTree()
+            try tree.file("images/00000_rgb.jpg", text)
+            _ = try await transaction.receive(tree.parts(), meter: ByteMeter())
+            if text == "first" { try await transaction.remove([try ScanPath("images/00001_rgb.jpg")]) }
+            try await transaction.commit()
+        }
+        let kept = root + "/.plantdb-sync/trash/run-1"
+        let files = try treeSnapshot(kept + "/.files/plant_0").items
+        for name in ["images/00000_rgb.jpg", "images/00001_rgb.jpg"] {
+            #expect(
+                files[name]?.digest != nil && files[name]?.digest == before.items[name]?.digest, "\(name)")
+        }
+        #expect(access(root + "/plant_0/images/00001_rgb.jpg", F_OK) != 0)
+        let last = try treeSnapshot(root + "/plant_0")
+        let base = try #require(try await endpoint.manifest(of: scan, detail: .listing)).revision
+        let transaction = try await endpoint.beginTransaction(
+            on: scan, replacing: nil,
+            options: TransactionOptions(trash: "run-2", displaced: base, locking: .publication))
+        _ = try await transaction.receive(SampleTree.minimal().parts(), meter: ByteMeter())
+        try await transaction.commit()
+        let displaced = try treeSnapshot(root + "/.plantdb-sync/trash/run-2/plant_0")
+        #expect(displaced.differences(from: last) == [])
+        await endpoint.close()
+        try folder.remove()
+    }
+
     @Test("Connections that come and go at once never lose their staging directory to one another")
     func stagingAreasAreNotTaken() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
