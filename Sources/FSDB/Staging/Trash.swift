@@ -116,6 +116,7 @@ struct TrashedFiles {
                 do throws(SystemError) {
                     let status = try FileStatus.of(source)
                     try Descriptor.copyAll(from: source, to: copy)
+                    // Best effort: where modes are not kept, the content still is.
                     fchmod(copy, mode_t(status.mode))
                     try status.modified.set(on: copy)
                 } catch { throw failure(error) }

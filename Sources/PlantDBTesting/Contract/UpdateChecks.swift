@@ -201,7 +201,7 @@ extension EndpointContract {
                 options: TransactionOptions(trash: "run-1", displaced: base, locking: .publication))
             try await subject.expect(ContractNames.scan, holds: new)
         },
-        ContractCheck("what is replaced goes into the trash, and the update is whole", [.updates]) {
+        ContractCheck("an update that keeps what it replaces is whole, and so is a second one", [.updates]) {
             subject in
             let base = try await subject.publish(.plant(), as: ContractNames.scan)
             let new = try SampleTree.minimal("newer")
